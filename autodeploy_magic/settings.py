@@ -1,0 +1,114 @@
+"""Every knob: its default, unit, environment variable and meaning, in one table.
+
+A value is looked up in this order: `set_option` (which `%config DeployMagics.NAME = VALUE` calls), the environment
+variable, `[tool.autodeploy_magic]` of the nearest `pyproject.toml` upwards of the working directory, the default.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from autodeploy_magic.errors import InvalidOption
+
+__all__ = ["KNOBS", "Knob", "get", "reset", "set_option"]
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One setting. `unit` is "" for a plain number or text; the type of `default` is the type of the value."""
+
+    name: str
+    default: str | int | float | bool
+    unit: str
+    help: str
+
+    @property
+    def env(self) -> str:
+        """The environment variable that sets it."""
+        return f"AUTODEPLOY_{self.name.upper()}"
+
+
+KNOBS: dict[str, Knob] = {
+    knob.name: knob
+    for knob in (
+        Knob("home", "", "", "state folder; empty means the platform's own place for user state"),
+        Knob("host", "127.0.0.1", "", "address that deployments listen on, an IP literal"),
+        Knob("workers", 1, "processes", "worker processes of a new deployment"),
+        Knob("max_body_bytes", 16 * 1024 * 1024, "bytes", "largest request body a deployment accepts"),
+        Knob("max_rows", 10_000, "rows", "most rows that one request may carry"),
+        Knob("replay_rows", 1_000, "rows", "most rows of the sample that a version is verified on"),
+        Knob("self_check_rows", 16, "rows", "rows that travel in the Bento and are replayed at every start"),
+        Knob("probability_tolerance", 1e-3, "", "largest difference of a probability that passes verification"),
+        Knob("value_tolerance", 1e-4, "", "largest difference of a value, relative to the spread of the live answers"),
+        Knob("start_timeout_s", 60.0, "seconds", "how long a worker may take to be ready"),
+        Knob("drain_s", 5.0, "seconds", "how long a replaced worker keeps answering connections it already holds"),
+        Knob("build_timeout_s", 600.0, "seconds", "how long one step of a build may take in its clean process"),
+        Knob("log_bytes", 5 * 1024 * 1024, "bytes", "size at which a deployment's log is rotated; one older file is kept"),
+        Knob("keep_versions", 20, "versions", "unused versions kept for rolling back; older ones are removed"),
+    )
+}
+
+_chosen: dict[str, Any] = {}
+
+
+def get(name: str) -> Any:
+    """Return the value of the knob `name`, in its default's type.
+
+    Raises `InvalidOption` where a value that the person gave is not of that type.
+    """
+    knob = KNOBS[name]
+    if name in _chosen:
+        return _chosen[name]
+    if knob.env in os.environ:
+        return _parse(knob, os.environ[knob.env], knob.env)
+    project = _project_table(Path.cwd())
+    if name in project:
+        return _parse(knob, project[name], f"[tool.autodeploy_magic] {name}")
+    return knob.default
+
+
+def set_option(name: str, value: Any) -> None:
+    """Choose a value for this process."""
+    if name not in KNOBS:
+        raise InvalidOption(f"there is no setting {name!r}", fix=f"the settings are: {', '.join(sorted(KNOBS))}")
+    _chosen[name] = _parse(KNOBS[name], value, f"setting {name}")
+
+
+def reset() -> None:
+    """Forget what `set_option` chose and what was read from files."""
+    _chosen.clear()
+    _project_table.cache_clear()
+
+
+def _parse(knob: Knob, value: Any, source: str) -> Any:
+    kind = type(knob.default)
+    try:
+        if kind is bool and isinstance(value, str):
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[value.lower()]
+        return kind(value)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidOption(
+            f"{source} is {value!r}, which is not a {kind.__name__}",
+            why=knob.help,
+            fix=f"give {source} a {kind.__name__}" + (f" in {knob.unit}" if knob.unit else ""),
+        ) from error
+
+
+@cache
+def _project_table(start: Path) -> dict[str, Any]:
+    import tomllib
+
+    for folder in (start, *start.parents):
+        file = folder / "pyproject.toml"
+        if file.is_file():
+            try:
+                tool = tomllib.loads(file.read_text("utf-8")).get("tool", {})
+            except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+                return {}  # a damaged pyproject.toml is its owner's to mend, and no reason to refuse a deployment
+            found = tool.get("autodeploy_magic", {}) if isinstance(tool, dict) else {}
+            return found if isinstance(found, dict) else {}
+    return {}

@@ -1,0 +1,12 @@
+"""The language of requests and answers: JSON ↔ the containers a notebook holds.
+
+    inputs.py    a sample → what a request would send; a request → arrays, checked against the signature
+    answers.py   what a live object returns ↔ JSON, with what a client needs to rebuild it
+
+On the floor, since the kernel that builds, the worker that serves and the handle that calls all speak it.
+"""
+
+from autodeploy_magic.wire.answers import describe, restore, to_plain
+from autodeploy_magic.wire.inputs import Batch, decode, to_container, to_request
+
+__all__ = ["Batch", "decode", "describe", "restore", "to_container", "to_plain", "to_request"]
