@@ -1,0 +1,212 @@
+"""A version, loaded: decode → preprocess → run → postprocess → encode."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import msgspec
+
+from autodeploy_magic import settings
+from autodeploy_magic.contracts import Artifact, Version, decode
+from autodeploy_magic.errors import (
+    ArtifactChanged,
+    AutodeployError,
+    InvalidInputs,
+    ModelFailed,
+    RequestRefused,
+    StartFailed,
+)
+from autodeploy_magic.registry import load, table
+from autodeploy_magic.serve.runtime.native import unpickle
+from autodeploy_magic.store import file_sha256
+from autodeploy_magic.wire import Batch, to_container, to_plain
+from autodeploy_magic.wire import decode as decode_inputs
+
+__all__ = ["Runner", "ServedModel"]
+
+log = logging.getLogger(__name__)
+
+
+class Runner(Protocol):
+    """What runs one format. `needs_container` says that it takes the sample's container, not a `Batch`."""
+
+    needs_container: bool
+
+    def run(self, x: Any, names: Sequence[str]) -> dict[str, Any]: ...
+
+
+class ServedModel:
+    """The one road from a request's inputs to its answers, whichever protocol they came by.
+
+    Safe to call from several threads where the model is.
+    """
+
+    def __init__(self, version: Version, runner: Runner, code: dict[str, Callable[..., Any]], folder: Path) -> None:
+        self.version = version
+        self.folder = folder
+        self._runner = runner
+        self._preprocess = code.get("preprocess")
+        self._predict = code.get("predict")
+        self._postprocess = code.get("postprocess")
+        self._names = tuple(output.name for output in version.outputs)
+        self._max_rows = int(settings.get("max_rows"))
+
+    @classmethod
+    def load(cls, folder: Path, *, format: str | None = None, threads: int = 1) -> ServedModel:
+        """Load the version in `folder`, its files checked against their hashes first.
+
+        `format` picks another model artifact than the one the version serves. Raises `ArtifactChanged`, or whatever the
+        model's own library raises.
+        """
+        file = folder / "version.json"
+        version = decode(Version, file.read_bytes(), source=str(file))
+        chosen = format or version.format
+        wanted = [item for item in version.artifacts if item.role != "model" or item.format == chosen]
+        for artifact in wanted:
+            check(folder, artifact)
+        model = next((item for item in wanted if item.role == "model"), None)
+        if model is None:
+            raise StartFailed(f"version {version.number} of {version.deployment} holds no {chosen} model")
+        code: dict[str, Callable[..., Any]] = {}
+        for artifact in wanted:
+            if artifact.role == "code":
+                code = unpickle(folder / artifact.path)
+        runner_type = load(table("runtimes")[chosen.partition("-")[0]])
+        runner = cast(Runner, runner_type(folder / model.path, version, threads=threads))
+        return cls(version, runner, code, folder)
+
+    def decode(self, inputs: Any) -> Batch:
+        """Check the inputs of a request; raises `InvalidInputs` or `BodyTooLarge`."""
+        return decode_inputs(self.version.signature, inputs, max_rows=self._max_rows)
+
+    def run(self, batch: Batch, names: Sequence[str]) -> dict[str, Any]:
+        """Answer decoded rows with the live object's values. Raises `ModelFailed` where the model raises."""
+        try:
+            return self._answer(batch, names)
+        except RequestRefused:
+            raise
+        except Exception as error:  # the person's own code may raise anything; its words stay in the log
+            log.exception("%s version %d failed on a request", self.version.deployment, self.version.number)
+            raise ModelFailed(
+                "the model failed on these inputs",
+                why="it raised an error, which is in the deployment's log",
+                fix=f"the owner can read it with `%deploy logs {self.version.deployment}`",
+            ) from error
+
+    def predict(self, inputs: Any, outputs: Sequence[str] | None = None) -> dict[str, Any]:
+        """Answer a request's `inputs` with JSON values, one entry for each of `outputs` (default: the predictions).
+
+        Raises `InvalidInputs`, `BodyTooLarge` or `ModelFailed`.
+        """
+        names = self.output_names(outputs)
+        return self.encode(self.run(self.decode(inputs), names))
+
+    def output_names(self, outputs: Sequence[str] | None) -> Sequence[str]:
+        """The outputs a request asks for; raises `InvalidInputs` for one that the model does not have."""
+        if outputs is None:
+            return ("predictions",)
+        for i, name in enumerate(outputs):
+            if name not in self._names:
+                raise InvalidInputs(
+                    f"outputs[{i}] is {name!r}, which this model does not give",
+                    fix=f"ask for: {', '.join(self._names)}",
+                    field=f"outputs[{i}]",
+                )
+        return outputs or ("predictions",)
+
+    def encode(self, answers: dict[str, Any]) -> dict[str, Any]:
+        """The answers as JSON values; raises `ModelFailed` for what JSON cannot say."""
+        try:
+            return {name: to_plain(value) for name, value in answers.items()}
+        except TypeError as error:
+            log.exception("%s version %d answered what JSON cannot say", self.version.deployment, self.version.number)
+            raise ModelFailed(
+                "the model's answer cannot be written as JSON",
+                fix="return it from postprocess as numbers, text, lists or dicts",
+            ) from error
+
+    def self_check(self) -> None:
+        """Replay the rows that travel with the version; raises `StartFailed` where an answer is another one."""
+        try:
+            sample = msgspec.json.decode((self.folder / self._file("sample")).read_bytes())
+            expected = msgspec.json.decode((self.folder / self._file("expected")).read_bytes())
+            found = self.predict(sample["inputs"], list(expected))
+        except AutodeployError as error:
+            cause = error.__cause__ or error
+            raise StartFailed(
+                f"version {self.version.number} of {self.version.deployment} cannot answer its own sample",
+                why=f"{type(cause).__name__}: {cause}",
+                fix="`%deploy logs` shows where; deploy again from the notebook that holds the model",
+            ) from error
+        for name, values in expected.items():
+            where = _first_difference(values, found[name], _tolerance(self.version) * _largest(values))
+            if where is not None:
+                raise StartFailed(
+                    f"version {self.version.number} of {self.version.deployment} answers its sample differently here",
+                    why=f"{name}{where}",
+                    fix="deploy again from the notebook that holds the model",
+                )
+
+    def _answer(self, batch: Batch, names: Sequence[str]) -> dict[str, Any]:
+        x: Any = batch
+        if self._preprocess or self._predict or self._runner.needs_container:
+            x = to_container(batch)
+        if self._preprocess:
+            x = self._preprocess(x)
+        if self._predict:
+            answers = {"predictions": self._predict(cast(Any, self._runner).model, x)}
+        else:
+            answers = self._runner.run(x, names)
+        if self._postprocess and "predictions" in answers:
+            answers["predictions"] = self._postprocess(answers["predictions"])
+        return answers
+
+    def _file(self, role: str) -> str:
+        return next(item.path for item in self.version.artifacts if item.role == role)
+
+
+def check(folder: Path, artifact: Artifact) -> None:
+    """Raise `ArtifactChanged` where a file is gone or no longer has the hash it was saved with."""
+    path = folder / artifact.path
+    found = file_sha256(path) if path.is_file() else "nothing"
+    if found != artifact.sha256:
+        raise ArtifactChanged(
+            f"{artifact.path} is not the file that was built",
+            why=f"its SHA-256 was {artifact.sha256[:12]}… and is {found[:12]}…",
+            fix="roll back to another version, or deploy again from the notebook",
+        )
+
+
+def _tolerance(version: Version) -> float:
+    """The self-check runs the same file on perhaps another processor: as strict as the verification, not stricter."""
+    return float(settings.get("probability_tolerance" if version.task == "classification" else "value_tolerance"))
+
+
+def _largest(plain: Any) -> float:
+    """The largest absolute number in a JSON value, the scale that its rounding errors have; 1 where there is none."""
+    if isinstance(plain, dict):
+        plain = list(plain.values())
+    if isinstance(plain, list):
+        return max((_largest(item) for item in plain), default=1.0)
+    return abs(plain) or 1.0 if isinstance(plain, int | float) else 1.0
+
+
+def _first_difference(expected: Any, found: Any, tolerance: float) -> str | None:
+    """Where two JSON values differ, as "[3].label is 'a', expected 'b'"; None where they agree."""
+    pairs: list[tuple[str, Any, Any]] = []
+    if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
+        pairs = [(f"[{i}]", a, b) for i, (a, b) in enumerate(zip(expected, found, strict=True))]
+    elif isinstance(expected, dict) and isinstance(found, dict) and expected.keys() == found.keys():
+        pairs = [(f".{key}", a, found[key]) for key, a in expected.items()]
+    elif isinstance(expected, int | float) and isinstance(found, int | float):
+        return None if abs(expected - found) <= tolerance else f" is {found!r}, expected {expected!r}"
+    elif expected != found:
+        return f" is {found!r}, expected {expected!r}"
+    for key, a, b in pairs:
+        where = _first_difference(a, b, tolerance)
+        if where is not None:
+            return key + where
+    return None

@@ -1,0 +1,1 @@
+"""What runs a model's format. One file a format, named in `registry.RUNTIMES`."""
