@@ -13,7 +13,7 @@ from typing import Any
 
 from autodeploy_magic.errors import BrokenPackage, MissingPackage
 
-__all__ = ["EXPORTERS", "INSTALL_HINTS", "RUNTIMES", "load", "need", "table"]
+__all__ = ["EXPORTERS", "INSTALL_HINTS", "PROTOCOLS", "RUNTIMES", "load", "need", "table"]
 
 EXPORTERS: dict[str, str] = {
     "onnx": "autodeploy_magic.build.export.onnx:exporter",
@@ -28,7 +28,13 @@ RUNTIMES: dict[str, str] = {
 }
 """Model format → what runs it in a worker."""
 
-TABLES: dict[str, dict[str, str]] = {"exporters": EXPORTERS, "runtimes": RUNTIMES}
+PROTOCOLS: dict[str, str] = {
+    "predict": "autodeploy_magic.serve.protocols.predict:Predict",
+    "health": "autodeploy_magic.serve.protocols.health:Health",
+}
+"""Protocols that a deployment's port speaks; the first words the refusals of paths that none of them knows."""
+
+TABLES: dict[str, dict[str, str]] = {"exporters": EXPORTERS, "runtimes": RUNTIMES, "protocols": PROTOCOLS}
 
 INSTALL_HINTS: dict[str, str] = {
     "skl2onnx": "pip install 'autodeploy_magic[sklearn]'",
@@ -41,7 +47,7 @@ INSTALL_HINTS: dict[str, str] = {
 
 @cache
 def table(name: str) -> dict[str, str]:
-    """Return the table `name` ("exporters", "runtimes"): those of installed entry points, then ours.
+    """Return the table `name` ("exporters", "runtimes", "protocols"): those of installed entry points, then ours.
 
     An entry point that reuses one of our names is ignored: a package cannot silently replace a built-in.
     """

@@ -1,15 +1,13 @@
-"""The outer ASGI app of a worker: token, limits, the fast road. Everything else goes to the Bento's own app."""
+"""The outer ASGI app of a worker: token, limits, routes. What no protocol answers goes to the Bento's own app."""
 
 from __future__ import annotations
 
-import asyncio
 import hmac
+import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Protocol
-
-import msgspec
 
 from autodeploy_magic import settings
 from autodeploy_magic.errors import (
@@ -21,85 +19,67 @@ from autodeploy_magic.errors import (
     Unauthorized,
     UnsupportedContent,
 )
-from autodeploy_magic.serve.bento import error_body
+from autodeploy_magic.registry import load, table
+from autodeploy_magic.serve.core import Core
 from autodeploy_magic.serve.model import ServedModel
+from autodeploy_magic.serve.protocols import Answer, ClientProtocol, Request, Route
 
-__all__ = ["App", "Observe", "make_app"]
+__all__ = ["App", "Mounted", "Observe", "make_app"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-INLINE_S = 0.002
-"""A model that answers a row faster than this runs on the event loop: handing it to a thread would cost as much."""
-INLINE_ROWS = 64
 
 
 class Observe(Protocol):
-    """Told of every answer on the fast road: its status, seconds, rows and bytes."""
+    """Told of every recorded answer: its status, seconds, rows and bytes."""
 
     def __call__(self, *, status: int, seconds: float, rows: int, bytes_in: int, bytes_out: int) -> None: ...
 
 
-class Traffic:
-    """What one request brought, as far as it was read."""
-
-    __slots__ = ("rows", "size")
-
-    def __init__(self) -> None:
-        self.rows = 0
-        self.size = 0
-
-
-Handler = Callable[[Scope, Receive, Traffic], Awaitable[dict[str, Any]]]
-
-
-class Predict(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of `POST /predict`."""
-
-    inputs: Any
-    outputs: list[str] | None = None
-
-
-class Lifespan(Protocol):
-    """The Bento's own ASGI app, with the lifespan that its services need."""
+class Mounted(Protocol):
+    """The Bento's own ASGI app, and the end of its lifespan."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
     async def shutdown(self) -> None: ...
 
 
+Routes = dict[str, tuple[Route, ClientProtocol]]
+
+
 def make_app(
-    served: ServedModel, *, token: str | None, bento_app: Lifespan | None = None, observe: Observe | None = None
+    served: ServedModel, *, token: str | None, bento_app: Mounted | None = None, observe: Observe | None = None
 ) -> App:
     """Return the app of one worker. `token` None means that no token is asked for."""
-    return App(served, token=token, bento_app=bento_app, observe=observe)
+    return App(Core(served), token=token, bento_app=bento_app, observe=observe)
 
 
 class App:
     """`draining` makes every answer close its connection; `in_flight` counts requests that are not answered yet."""
 
-    def __init__(
-        self, served: ServedModel, *, token: str | None, bento_app: Lifespan | None, observe: Observe | None
-    ) -> None:
-        self.served = served
-        self.draining = False
+    def __init__(self, core: Core, *, token: str | None, bento_app: Mounted | None, observe: Observe | None) -> None:
         self.in_flight = 0
+        self._core = core
         self._token = token.encode() if token else None
         self._bento_app = bento_app
         self._observe = observe
         self._max_body = int(settings.get("max_body_bytes"))
-        self._decode = msgspec.json.Decoder(Predict).decode
-        self._encode = msgspec.json.Encoder().encode
-        self._slow = _one_row_s(served) > INLINE_S
-        self._routes: dict[str, tuple[str, Handler]] = {
-            "/predict": ("POST", self._predict),
-            "/livez": ("GET", self._live),
-            "/readyz": ("GET", self._live),
-            "/healthz": ("GET", self._live),
-        }
+        protocols: list[ClientProtocol] = [load(reference)(core) for reference in table("protocols").values()]
+        self._default = protocols[0]
+        self._literal: dict[str, Routes] = {}
+        self._patterns: list[tuple[re.Pattern[str], Routes]] = []
+        for protocol in protocols:
+            self._add(protocol)
+
+    @property
+    def draining(self) -> bool:
+        return self._core.draining
+
+    @draining.setter
+    def draining(self, value: bool) -> None:
+        self._core.draining = value
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -117,84 +97,78 @@ class App:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         request_id = uuid.uuid4().hex
-        path = scope["path"]
-        traffic = Traffic()
+        protocol, route, request = self._default, None, None
+        headers = dict(scope["headers"])
         try:
-            method, handler = self._routes.get(path, (None, None))
-            if handler != self._live:
-                self._authorize(scope)
-            if handler is None:
-                if self._bento_app is None:
-                    raise NotFound(
-                        f"nothing answers at {path}", fix="POST /predict, or GET /docs.json for what there is"
-                    )
-                await self._bento_app(scope, receive, self._closing(send))
-                return
-            if scope["method"] not in (method, "HEAD" if method == "GET" else method):
-                raise MethodNotAllowed(
-                    f"{path} answers {method}, not {scope['method']}", fix=f"send a {method} request"
-                )
-            answer = await handler(scope, receive, traffic)
-            answer["id"] = request_id
-            status, body = 200, self._encode(answer)
+            routes, params = self._find(scope["path"])
+            if routes is None:
+                self._authorize(headers)
+                if self._bento_app is not None:
+                    await self._bento_app(scope, receive, self._closing(send))
+                    return
+                raise NotFound(f"nothing answers at {scope['path']}", fix="POST /predict")
+            protocol = next(iter(routes.values()))[1]
+            if not next(iter(routes.values()))[0].open:
+                self._authorize(headers)
+            route = _by_method(routes, scope)
+            request = Request(request_id, scope["path"], _content_type(headers), headers, b"", params)
+            if route.method == "POST":
+                _check_content_type(route, request)
+                request.body = await read_body(headers, receive, self._max_body)
+            answer = await route.handler(request)
         except RequestRefused as error:
-            status, body = error.status, self._encode(error_body(error, request_id))
-        await self._reply(send, status, body, request_id)
-        if self._observe is not None and path == "/predict":
-            seconds = time.perf_counter() - started
-            self._observe(status=status, seconds=seconds, rows=traffic.rows, bytes_in=traffic.size, bytes_out=len(body))
+            answer = protocol.refusal(error, request_id)
+        await self._reply(send, answer, request_id)
+        if self._observe is not None and route is not None and route.recorded:
+            self._observe(
+                status=answer.status,
+                seconds=time.perf_counter() - started,
+                rows=request.rows if request else 0,
+                bytes_in=len(request.body) if request else 0,
+                bytes_out=len(answer.body),
+            )
 
-    async def _predict(self, scope: Scope, receive: Receive, traffic: Traffic) -> dict[str, Any]:
-        _check_content_type(scope)
-        body = await read_body(scope, receive, self._max_body)
-        traffic.size = len(body)
-        request = self._parse(body)
-        names = self.served.output_names(request.outputs)
-        batch = self.served.decode(request.inputs)
-        traffic.rows = batch.rows
-        if self._slow or batch.rows > INLINE_ROWS:
-            answers = await asyncio.to_thread(self.served.run, batch, names)
-        else:
-            answers = self.served.run(batch, names)
-        return {**self.served.encode(answers), "version": self.served.version.number}
+    def _add(self, protocol: ClientProtocol) -> None:
+        patterns: dict[str, Routes] = {}
+        for route in protocol.routes():
+            routes = (patterns if "(" in route.path else self._literal).setdefault(route.path, {})
+            routes[route.method] = (route, protocol)
+        self._patterns += [(re.compile(path), routes) for path, routes in patterns.items()]
 
-    async def _live(self, _scope: Scope, _receive: Receive, _traffic: Traffic) -> dict[str, Any]:
-        return {"status": "draining" if self.draining else "ready", "version": self.served.version.number}
+    def _find(self, path: str) -> tuple[Routes | None, Sequence[str | None]]:
+        routes = self._literal.get(path)
+        if routes is not None:
+            return routes, ()
+        for pattern, routes in self._patterns:
+            match = pattern.fullmatch(path)
+            if match:
+                return routes, match.groups()
+        return None, ()
 
-    def _parse(self, body: bytes) -> Predict:
-        try:
-            return self._decode(body)
-        except msgspec.ValidationError as error:
-            raise InvalidInputs(
-                f"the body is not a request: {error}",
-                fix='send {"inputs": [row, row, …]}, and if wanted "outputs": [name, …]',
-                field="inputs" if "`inputs`" in str(error) else "body",
-            ) from error
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise InvalidInputs(f"the body is not JSON: {error}", fix="send valid JSON", field="body") from error
-
-    def _authorize(self, scope: Scope) -> None:
+    def _authorize(self, headers: dict[bytes, bytes]) -> None:
         if self._token is None:
             return
-        scheme, _, given = header(scope, b"authorization").partition(b" ")
+        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._token):
             raise Unauthorized(
                 "the bearer token is missing or wrong",
                 fix="send the header «Authorization: Bearer TOKEN»; the owner finds the token in dep.token",
             )
 
-    async def _reply(self, send: Send, status: int, body: bytes, request_id: str) -> None:
+    async def _reply(self, send: Send, answer: Answer, request_id: str) -> None:
         headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
+            (b"content-type", answer.content_type.encode()),
+            (b"content-length", str(len(answer.body)).encode()),
             (b"x-request-id", request_id.encode()),
+            *answer.headers,
         ]
-        if status == Unauthorized.status:
+        if answer.status == Unauthorized.status:
             headers.append((b"www-authenticate", b"Bearer"))
-        if self.draining or status == BodyTooLarge.status:  # the rest of a body that was not read must not be parsed
+        # A body that was not read must not be taken for the next request.
+        if self.draining or answer.status == BodyTooLarge.status:
             headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
 
     def _closing(self, send: Send) -> Send:
         async def closing(message: Message) -> None:
@@ -213,15 +187,33 @@ class App:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def header(scope: Scope, name: bytes) -> bytes:
-    """The value of a request's header, b"" where it has none."""
-    headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
-    return next((value for key, value in headers if key == name), b"")
+def _by_method(routes: Routes, scope: Scope) -> Route:
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    found = routes.get(method)
+    if found is None:
+        wanted = " or ".join(sorted(routes))
+        raise MethodNotAllowed(
+            f"{scope['path']} answers {wanted}, not {scope['method']}", fix=f"send a {wanted} request"
+        )
+    return found[0]
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+def _content_type(headers: dict[bytes, bytes]) -> str:
+    return headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
+
+
+def _check_content_type(route: Route, request: Request) -> None:
+    """An allow-list: a type that browsers may send across sites without asking is not on it."""
+    if request.content_type not in route.content_types:
+        wanted = " or ".join(sorted(route.content_types))
+        raise UnsupportedContent(
+            f"the content type {request.content_type!r} is not read here", fix=f"send «Content-Type: {wanted}»"
+        )
+
+
+async def read_body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> bytes:
     """Read a request's body. Raises `BodyTooLarge` as soon as it is known to have more than `limit` bytes."""
-    declared = header(scope, b"content-length")
+    declared = headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
     parts: list[bytes] = []
@@ -239,24 +231,9 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _check_content_type(scope: Scope) -> None:
-    given = header(scope, b"content-type")
-    if given.partition(b";")[0].strip().lower() != b"application/json":
-        raise UnsupportedContent(
-            f"the content type {given.decode('latin-1')!r} is not read here",
-            fix="send «Content-Type: application/json»",
-        )
-
-
 def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(
         f"the body has more than {limit} bytes",
         fix="send the rows in parts, or raise AUTODEPLOY_MAX_BODY_BYTES and restart the deployment",
         field="body",
     )
-
-
-def _one_row_s(served: ServedModel) -> float:
-    """What one row was measured to take when the version was verified; infinite where it was not measured."""
-    chosen = next((item for item in served.version.candidates if item.format == served.version.format), None)
-    return float("inf") if chosen is None or chosen.one_row_s is None else chosen.one_row_s

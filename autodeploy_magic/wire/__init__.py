@@ -1,12 +1,15 @@
 """The language of requests and answers: JSON ↔ the containers a notebook holds.
 
     inputs.py    a sample → what a request would send; a request → arrays, checked against the signature
+    columns.py   one column of it, with the first value that does not fit named
+    arrays.py    a request that comes as arrays, checked against the same signature
     answers.py   what a live object returns ↔ JSON, with what a client needs to rebuild it
 
 On the floor, since the kernel that builds, the worker that serves and the handle that calls all speak it.
 """
 
 from autodeploy_magic.wire.answers import describe, restore, to_plain
+from autodeploy_magic.wire.arrays import from_arrays
 from autodeploy_magic.wire.inputs import Batch, decode, to_container, to_request
 
-__all__ = ["Batch", "decode", "describe", "restore", "to_container", "to_plain", "to_request"]
+__all__ = ["Batch", "decode", "describe", "from_arrays", "restore", "to_container", "to_plain", "to_request"]

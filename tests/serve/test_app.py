@@ -61,9 +61,12 @@ def test_no_token_no_answer(app: App, headers: dict[str, str], path: str) -> Non
     assert response.headers["www-authenticate"] == "Bearer"
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz"])
-def test_health_needs_no_token(app: App, path: str) -> None:
-    assert send(app, "GET", path, headers={}).json()["status"] == "ready"
+def test_health_needs_no_token(app: App) -> None:
+    for path, word in (("/livez", "alive"), ("/readyz", "ready"), ("/healthz", "ready")):
+        assert send(app, "GET", path, headers={}).json() == {"status": word}
+    app.draining = True
+    assert send(app, "GET", "/livez", headers={}).status_code == 200
+    assert send(app, "GET", "/readyz", headers={}).status_code == 503
 
 
 @pytest.mark.parametrize(
