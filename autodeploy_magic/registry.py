@@ -31,6 +31,10 @@ RUNTIMES: dict[str, str] = {
 PROTOCOLS: dict[str, str] = {
     "predict": "autodeploy_magic.serve.protocols.predict:Predict",
     "health": "autodeploy_magic.serve.protocols.health:Health",
+    "page": "autodeploy_magic.serve.protocols.page:TryIt",
+    "v2": "autodeploy_magic.serve.protocols.v2:OpenInference",
+    "v1": "autodeploy_magic.serve.protocols.v1:TensorFlowServing",
+    "invocations": "autodeploy_magic.serve.protocols.invocations:Invocations",
 }
 """Protocols that a deployment's port speaks; the first words the refusals of paths that none of them knows."""
 

@@ -113,7 +113,7 @@ class App:
             route = _by_method(routes, scope)
             request = Request(request_id, scope["path"], _content_type(headers), headers, b"", params)
             if route.method == "POST":
-                _check_content_type(route, request)
+                self._check_content_type(route, request)
                 request.body = await read_body(headers, receive, self._max_body)
             answer = await route.handler(request)
         except RequestRefused as error:
@@ -153,6 +153,14 @@ class App:
             raise Unauthorized(
                 "the bearer token is missing or wrong",
                 fix="send the header «Authorization: Bearer TOKEN»; the owner finds the token in dep.token",
+            )
+
+    def _check_content_type(self, route: Route, request: Request) -> None:
+        """An allow-list: without a token, a type that a browser sends across sites unasked is never on it."""
+        if request.content_type not in route.content_types or not (request.content_type or self._token):
+            wanted = " or ".join(sorted(kind for kind in route.content_types if kind))
+            raise UnsupportedContent(
+                f"the content type {request.content_type!r} is not read here", fix=f"send «Content-Type: {wanted}»"
             )
 
     async def _reply(self, send: Send, answer: Answer, request_id: str) -> None:
@@ -200,15 +208,6 @@ def _by_method(routes: Routes, scope: Scope) -> Route:
 
 def _content_type(headers: dict[bytes, bytes]) -> str:
     return headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
-
-
-def _check_content_type(route: Route, request: Request) -> None:
-    """An allow-list: a type that browsers may send across sites without asking is not on it."""
-    if request.content_type not in route.content_types:
-        wanted = " or ".join(sorted(route.content_types))
-        raise UnsupportedContent(
-            f"the content type {request.content_type!r} is not read here", fix=f"send «Content-Type: {wanted}»"
-        )
 
 
 async def read_body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> bytes:

@@ -25,7 +25,7 @@ from autodeploy_magic.store import file_sha256
 from autodeploy_magic.wire import Batch, to_container, to_plain
 from autodeploy_magic.wire import decode as decode_inputs
 
-__all__ = ["Runner", "ServedModel"]
+__all__ = ["Runner", "ServedModel", "head"]
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class ServedModel:
         self._predict = code.get("predict")
         self._postprocess = code.get("postprocess")
         self._names = tuple(output.name for output in version.outputs)
-        self._max_rows = int(settings.get("max_rows"))
+        self.max_rows = int(settings.get("max_rows"))
 
     @classmethod
     def load(cls, folder: Path, *, format: str | None = None, threads: int = 1) -> ServedModel:
@@ -80,7 +80,7 @@ class ServedModel:
 
     def decode(self, inputs: Any) -> Batch:
         """Check the inputs of a request; raises `InvalidInputs` or `BodyTooLarge`."""
-        return decode_inputs(self.version.signature, inputs, max_rows=self._max_rows)
+        return decode_inputs(self.version.signature, inputs, max_rows=self.max_rows)
 
     def run(self, batch: Batch, names: Sequence[str]) -> dict[str, Any]:
         """Answer decoded rows with the live object's values. Raises `ModelFailed` where the model raises."""
@@ -128,6 +128,10 @@ class ServedModel:
                 fix="return it from postprocess as numbers, text, lists or dicts",
             ) from error
 
+    def sample(self, rows: int) -> Any:
+        """The first rows of the sample that travels with the version, as a request would send them."""
+        return head(msgspec.json.decode((self.folder / self._file("sample")).read_bytes())["inputs"], rows)
+
     def self_check(self) -> None:
         """Replay the rows that travel with the version; raises `StartFailed` where an answer is another one."""
         try:
@@ -166,6 +170,13 @@ class ServedModel:
 
     def _file(self, role: str) -> str:
         return next(item.path for item in self.version.artifacts if item.role == role)
+
+
+def head(inputs: Any, rows: int) -> Any:
+    """The first rows of a request's inputs."""
+    if isinstance(inputs, dict):
+        return {name: values[:rows] for name, values in inputs.items()}
+    return inputs[:rows]
 
 
 def check(folder: Path, artifact: Artifact) -> None:

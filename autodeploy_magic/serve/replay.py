@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import psutil
 
-from autodeploy_magic.serve.model import ServedModel
+from autodeploy_magic.serve.model import ServedModel, head
 
 __all__ = ["main"]
 
@@ -43,18 +43,12 @@ def main(spec: dict[str, Any]) -> dict[str, Any]:
         "modules": sorted({name.partition(".")[0] for name in set(sys.modules) - before}),
     }
     if spec.get("timings"):
-        one = served.decode(_head(inputs, 1))
-        batch = served.decode(_head(inputs, int(spec.get("batch_rows") or 256)))
+        one = served.decode(head(inputs, 1))
+        batch = served.decode(head(inputs, int(spec.get("batch_rows") or 256)))
         result["one_row_s"] = _median_s(lambda: served.run(one, names))
         result["batch_s"] = _median_s(lambda: served.run(batch, names))
         result["batch_rows"] = batch.rows
     return result
-
-
-def _head(inputs: Any, rows: int) -> Any:
-    if isinstance(inputs, dict):
-        return {name: values[:rows] for name, values in inputs.items()}
-    return inputs[:rows]
 
 
 def _median_s(call: Callable[[], Any]) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 
 from autodeploy_magic.contracts import Column, Signature
 from autodeploy_magic.errors import BodyTooLarge, InvalidInputs
-from autodeploy_magic.wire.columns import Array, decode_column, refuse
+from autodeploy_magic.wire.columns import Array, decode_column, flat, kind_of, refuse
 from autodeploy_magic.wire.inputs import Batch
 
 __all__ = ["from_arrays"]
@@ -48,18 +48,14 @@ def _fit(column: Column, given: Array, rows: int) -> Array:
     if not fits or any(want not in (-1, got) for want, got in zip(column.shape, values.shape[1:], strict=True)):
         wanted = ", ".join("any" if size == -1 else str(size) for size in (rows, *column.shape))
         refuse(column.name, f"has the shape {list(given.shape)}", f"send the shape [{wanted}]")
-    dtype = column.dtype
-    if values.dtype.kind in "OSU" or dtype in ("str", "object") or not dtype[:1].islower():
-        return decode_column(column, [_text(column, value) for value in values.reshape(-1).tolist()]).reshape(
-            values.shape
-        )
-    if dtype == "bool" or values.dtype.kind == "b":
-        if values.dtype.kind != "b" or dtype != "bool":
-            refuse(column.name, f"is {values.dtype}, not {dtype}", f"send {dtype}")
-        return values
-    if values.dtype.kind not in "iuf" or np.dtype(dtype).kind not in "iuf":
-        refuse(column.name, f"is {values.dtype}, not {dtype}", f"send {dtype}")
-    return _number(column, values)
+    kind = kind_of(column)
+    if kind in ("text", "any", "time", "extension"):
+        texts = [_text(column, value) for value in values.reshape(-1).tolist()]
+        return decode_column(flat(column), texts).reshape(values.shape)
+    if values.dtype.kind not in ("b" if kind == "bool" else "iuf"):
+        given_kind = "text" if values.dtype.kind in "OSU" else str(values.dtype)
+        refuse(column.name, f"is {given_kind}, not {column.dtype}", f"send {column.dtype}")
+    return values if kind == "bool" else _number(column, values)
 
 
 def _number(column: Column, values: Array) -> Array:

@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from autodeploy_magic.contracts import Column
 from autodeploy_magic.errors import InvalidInputs
 
-__all__ = ["Array", "decode_column", "describe_kind", "refuse"]
+__all__ = ["Array", "decode_column", "describe_kind", "flat", "kind_of", "refuse"]
 
 Array = NDArray[Any]
 
@@ -23,7 +24,7 @@ def decode_column(column: Column, values: list[Any], *, by_row: bool = False) ->
     `by_row` says that the values are the rows themselves, so that a field reads `inputs[3][1]`, not `inputs[3].name`.
     """
     path = _Path(column.name, by_row)
-    kind = _kind_of(column)
+    kind = kind_of(column)
     if kind == "number":
         return _numbers(column, values, path)
     if kind == "extension":
@@ -51,7 +52,13 @@ class _Path:
         return f"inputs[{index[0]}].{self.name}" + "".join(f"[{i}]" for i in index[1:])
 
 
-def _kind_of(column: Column) -> str:
+def flat(column: Column) -> Column:
+    """The same column with one value a row, to check the values of an array one by one."""
+    return msgspec.structs.replace(column, shape=())
+
+
+def kind_of(column: Column) -> str:
+    """What the values of a column are: "number", "bool", "text", "time", "extension" (of pandas), or "any"."""
     dtype = column.dtype
     if dtype in ("str", "object"):
         return "text" if dtype == "str" else "any"

@@ -133,6 +133,21 @@ def test_a_model_that_raises_is_a_500_without_internals(tmp_path: Path, classifi
     assert response.json()["error"] == "ModelFailed"
 
 
+def test_the_page_tells_nothing_without_the_token(app: App) -> None:
+    page = send(app, "GET", "/", headers={})
+    assert page.status_code == 200
+    assert "iris" not in page.text
+    assert "http" not in page.text.replace("<!doctype html>", "").split("<script")[0]  # no outside assets
+    nonce = page.text.split('nonce="')[1].split('"')[0]
+    assert f"script-src 'nonce-{nonce}'" in page.headers["content-security-policy"]
+    assert nonce != send(app, "GET", "/", headers={}).text.split('nonce="')[1].split('"')[0]
+    assert send(app, "GET", "/signature", headers={}).status_code == 401
+    about = send(app, "GET", "/signature").json()
+    assert about["deployment"] == "iris"
+    assert about["signature"]["columns"][0]["shape"] == [4]
+    assert post(app, json={"inputs": about["sample"]}).status_code == 200
+
+
 def test_draining_closes_connections(app: App) -> None:
     assert "connection" not in post(app, json={"inputs": X[:1].tolist()}).headers
     app.draining = True
