@@ -126,7 +126,8 @@ class Candidate(Record, frozen=True, kw_only=True):
 
     `one_row_s` and `batch_s` are median seconds of one call on 1 and on `batch_rows` rows, of the model alone.
     `max_difference` is the largest absolute difference between numbers (probabilities for a classifier, else relative
-    to the spread of the live predictions); `agreement` the share of rows whose label or value is equal within tolerance.
+    to the spread of the live predictions); `agreement` the share of rows whose label or value is equal within
+    tolerance.
     """
 
     format: str
@@ -152,8 +153,8 @@ class Version(Record, frozen=True, kw_only=True):
 
     `digest` is over what decides its answers: model, code, signature, requirements. `created_at` is ISO 8601 in UTC.
     `format` names the model artifact that serves. `outputs` are what a request gets; `model_outputs` what the model
-    itself returns, where the person's postprocess changes it. `bento` is the tag in the deployment's own BentoML store; `bento_path`
-    and `model_path` are relative to the deployment's folder.
+    itself returns, where the person's postprocess changes it. `bento` is the tag in the deployment's own BentoML
+    store; `bento_path` and `model_path` are relative to the deployment's folder.
     """
 
     schema: int = SCHEMA
@@ -200,7 +201,7 @@ class Desired(Record, frozen=True, kw_only=True):
 
 
 class WorkerState(Record, frozen=True, kw_only=True):
-    """One worker process. `pid`, `create_time` (seconds since the epoch) and `boot_id` together name it beyond doubt."""
+    """A worker process; `pid`, `create_time` (seconds since the epoch) and `boot_id` together name it beyond doubt."""
 
     pid: int
     create_time: float

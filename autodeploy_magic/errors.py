@@ -9,7 +9,8 @@
     │   ├── NoModel
     │   ├── AmbiguousModel
     │   ├── UnfittedModel
-    │   └── BadSample
+    │   ├── BadSample
+    │   └── CellFailed
     ├── MissingPackage          a feature needs a package that is not installed
     ├── BrokenPackage           a package is installed and fails to import
     ├── BuildFailed             model → Bento did not work; nothing was changed
@@ -51,6 +52,7 @@ __all__ = [
     "BodyTooLarge",
     "BrokenPackage",
     "BuildFailed",
+    "CellFailed",
     "DiskFull",
     "ExportFailed",
     "InvalidInputs",
@@ -146,6 +148,10 @@ class UnfittedModel(BadInput):
 
 class BadSample(BadInput):
     """The sample is missing, empty, or not something the model can predict from."""
+
+
+class CellFailed(BadInput):
+    """The cell's own code raised, or was interrupted; IPython has shown its traceback already."""
 
 
 class MissingPackage(AutodeployError):

@@ -71,8 +71,8 @@ def load(reference: str) -> Any:
 def need(module: str, feature: str) -> Any:
     """Import and return `module`, which `feature` needs.
 
-    Raises `MissingPackage` with the command that installs it where it is absent, `BrokenPackage` with the cause where it
-    is installed and fails to import.
+    Raises `MissingPackage` with the command that installs it where it is absent, `BrokenPackage` with the cause where
+    it is installed and fails to import.
     """
     try:
         return importlib.import_module(module)

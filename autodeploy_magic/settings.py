@@ -46,8 +46,11 @@ KNOBS: dict[str, Knob] = {
         Knob("value_tolerance", 1e-4, "", "largest difference of a value, relative to the spread of the live answers"),
         Knob("start_timeout_s", 60.0, "seconds", "how long a worker may take to be ready"),
         Knob("drain_s", 5.0, "seconds", "how long a replaced worker keeps answering connections it already holds"),
+        Knob("idle_s", 600.0, "seconds", "how long the background process stays when nothing runs and nobody asks"),
         Knob("build_timeout_s", 600.0, "seconds", "how long one step of a build may take in its clean process"),
-        Knob("log_bytes", 5 * 1024 * 1024, "bytes", "size at which a deployment's log is rotated; one older file is kept"),
+        Knob(
+            "log_bytes", 5 * 1024 * 1024, "bytes", "size at which a deployment's log is rotated; one older file is kept"
+        ),
         Knob("keep_versions", 20, "versions", "unused versions kept for rolling back; older ones are removed"),
     )
 }

@@ -19,7 +19,6 @@ live in a short private folder of their own (`runtime_dir`), since their paths m
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import re
@@ -37,8 +36,8 @@ import msgspec
 
 from autodeploy_magic import settings
 from autodeploy_magic.contracts import Desired, Record, Version, decode, encode
+from autodeploy_magic.disk import disk_full
 from autodeploy_magic.errors import (
-    DiskFull,
     InvalidName,
     StoreFailed,
     UnknownDeployment,
@@ -72,8 +71,10 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes, *, replace: bool = True) -> None:
     """Replace the content of `path`, readable by its owner alone; after a crash it holds the old bytes or the new.
+
+    Without `replace` a file that is already there stays as it is: of several processes that write at once, one wins.
 
     Raises `DiskFull` or `StoreFailed`; the old content stays.
     """
@@ -84,24 +85,22 @@ def write_atomic(path: Path, data: bytes) -> None:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.replace(temporary, path)
-        except BaseException:
+            if replace:
+                os.replace(temporary, path)
+            else:
+                with contextlib.suppress(FileExistsError):
+                    os.link(temporary, path)
+        finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
-            raise
 
 
 @contextlib.contextmanager
 def _disk_errors(path: Path) -> Iterator[None]:
     try:
-        yield
+        with disk_full(path.parent):
+            yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(
-                f"the disk that holds {path.parent} is full",
-                why="nothing was changed: what was there is still there",
-                fix="free some space (`%deploy rm NAME` removes a deployment, `--versions` its unused versions)",
-            ) from error
         raise StoreFailed(
             f"{path} could not be written", why=str(error), fix="check that the state folder belongs to you"
         ) from error
@@ -181,7 +180,7 @@ class Store:
         file = self.folder(name) / "token"
         if not file.exists():
             _private_folder(file.parent)
-            write_atomic(file, secrets.token_urlsafe(32).encode())
+            write_atomic(file, secrets.token_urlsafe(32).encode(), replace=False)
         return file.read_text("ascii").strip()
 
     def runtime_file(self, name: str) -> Path:
@@ -215,7 +214,8 @@ class Store:
 
     def versions(self, name: str) -> list[Version]:
         """The versions kept, oldest first."""
-        files = sorted((self.folder(name) / "versions").glob("[0-9]*/version.json"))
+        found = (self.folder(name) / "versions").glob("[0-9]*/version.json")
+        files = sorted(found, key=lambda file: int(file.parent.name))
         return [decode(Version, file.read_bytes(), source=str(file)) for file in files]
 
     def version(self, name: str, number: int) -> Version:

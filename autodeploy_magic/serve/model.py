@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -67,6 +68,9 @@ class ServedModel:
         wanted = [item for item in version.artifacts if item.role != "model" or item.format == chosen]
         for artifact in wanted:
             check(folder, artifact)
+        modules = str(folder / "modules")  # the person's own, which the code and a native model import
+        if any(item.role == "module" for item in wanted) and modules not in sys.path:
+            sys.path.append(modules)
         model = next((item for item in wanted if item.role == "model"), None)
         if model is None:
             raise StartFailed(f"version {version.number} of {version.deployment} holds no {chosen} model")

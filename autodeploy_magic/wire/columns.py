@@ -217,6 +217,7 @@ def _refuse_missing(field: str) -> NoReturn:
 
 
 def refuse(field: str, problem: str, fix: str) -> NoReturn:
+    """Raise the `InvalidInputs` that names a field, what is wrong with it, and what to send instead."""
     raise InvalidInputs(f"{field} {problem}", fix=fix, field=field)
 
 
@@ -225,6 +226,7 @@ def _size(length: int) -> str:
 
 
 def describe_kind(value: Any) -> str:
+    """How a JSON value is called in an error: "a number", "null", "a list"."""
     names = {
         bool: "true or false",
         int: "a number",

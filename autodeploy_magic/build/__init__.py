@@ -1,0 +1,33 @@
+"""MODEL → BENTO: from a live object in a kernel to a verified, versioned Bento.
+
+    flow.py          build(): capture → export → verify → package, in order
+    find.py          which object in the notebook is the model
+    request.py       what the person asks for, and whether that can be had
+    sample.py        the sample → the signature of a request (column.py: one column of it)
+    live.py          what the live object answers, with the person's own code around it
+    capture.py       everything a version is made from: model, answers, code, environment; and its digest
+    code.py          pickles whose bytes depend on the content alone
+    environment.py   exact pins, and the modules that travel by copy
+    export/          the model in the formats it can have, one file a framework
+    history.py       what earlier versions measured already
+    verify.py        each format replayed in a clean process against the live object; the fastest that passes is kept
+    compare.py       two answers to the same rows: how far apart
+    metric.py        with labels: how good the packaged version is, beside the live object
+    package.py       the version's folder, on its way into the store
+    source.py        the Bento's code: a small static service, and the part of this package that serves
+    bento.py         the part of packaging that runs in a clean process, through BentoML's public API
+    difference.py    two versions on the same rows
+    clean.py         a fresh process for one function
+    memory.py        how much memory is free
+
+Nothing of a deployment changes until the last step, `store.commit`; an error before it leaves no trace.
+"""
+
+from __future__ import annotations
+
+from autodeploy_magic.build.clean import SubprocessRunner
+from autodeploy_magic.build.difference import difference
+from autodeploy_magic.build.find import find_model
+from autodeploy_magic.build.flow import BuildRequest, Built, build
+
+__all__ = ["BuildRequest", "Built", "SubprocessRunner", "build", "difference", "find_model"]

@@ -1,0 +1,180 @@
+"""Everything a version is made from, taken from the live kernel: model, answers, code, environment; and its digest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from autodeploy_magic import settings
+from autodeploy_magic.build import environment
+from autodeploy_magic.build.code import Pickled, dump, source_text
+from autodeploy_magic.build.export import Exporter
+from autodeploy_magic.build.live import Answers, live_answers
+from autodeploy_magic.build.memory import available_bytes
+from autodeploy_magic.build.request import CODE, BuildRequest, check_labels, exporter_for, formats_of
+from autodeploy_magic.build.sample import Sample, read_sample, take
+from autodeploy_magic.contracts import Output
+from autodeploy_magic.errors import AutodeployError, ExportFailed, ModelTooLarge
+from autodeploy_magic.store import file_sha256
+from autodeploy_magic.wire import describe, to_request
+
+__all__ = ["FILES", "MODULES", "Captured", "capture"]
+
+FILES = {"native": "model.pkl", "onnx": "model.onnx", "onnx-float64": "model-float64.onnx"}
+"""Format → the name of its file."""
+
+MODULES = "modules"
+"""The folder of a version that holds the person's own modules."""
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A model taken out of its kernel. `rows` are the verified rows, whose numbers in the sample are `row_numbers`."""
+
+    request: BuildRequest
+    exporter: Exporter
+    model_type: str
+    task: str
+    sample: Sample
+    rows: Any
+    row_numbers: tuple[int, ...]
+    inputs: Any
+    live: Answers
+    outputs: tuple[Output, ...]
+    model_outputs: tuple[Output, ...]
+    code: Pickled | None
+    native: Pickled | None
+    native_failure: AutodeployError | None
+    local_files: tuple[Path, ...]
+    local_modules: tuple[str, ...]
+    code_modules: frozenset[str]
+    formats: tuple[str, ...]
+    digest: str
+
+    @property
+    def fed(self) -> Any:
+        """What the model itself is fed: the rows as preprocess leaves them."""
+        rows = take(self.rows, range(len(self.row_numbers)))  # preprocess may change what it is given
+        return self.request.code["preprocess"](rows) if "preprocess" in self.request.code else rows
+
+
+def capture(request: BuildRequest, folder: Path) -> Captured:
+    """Take the model and what it needs into `folder`.
+
+    Raises `BadInput` where the request cannot be met (no model, unfitted, a sample it cannot answer, a format it cannot
+    have), `ModelTooLarge`, or `ExportFailed` where the code cannot be pickled.
+    """
+    exporter = exporter_for(request)
+    formats = formats_of(request, exporter)
+    sample = read_sample(request.sample)
+    check_labels(request, sample)
+    numbers = _spread(sample.rows, int(settings.get("replay_rows")))
+    rows = take(sample.container, numbers)
+    inputs = to_request(rows)
+    live = live_answers(request, exporter, rows, sample)
+    raw, final = (_described(exporter, request, answers, len(numbers)) for answers in (live.raw, live.final))
+    code = _pickle_code(request, folder)
+    native, failure = _pickle_model(request, exporter, folder)
+    referred = {module for pickled in (code, native) if pickled for module in pickled.modules}
+    local = environment.local_modules(referred)
+    files = environment.copy_modules(local, folder / MODULES)
+    captured = Captured(
+        request=request,
+        exporter=exporter,
+        model_type=exporter.model_type(request.model),
+        task=exporter.task(request.model),
+        sample=sample,
+        rows=rows,
+        row_numbers=tuple(numbers),
+        inputs=inputs,
+        live=live,
+        outputs=final,
+        model_outputs=raw if "postprocess" in request.code else (),
+        code=code,
+        native=native,
+        native_failure=failure,
+        local_files=tuple(files),
+        local_modules=tuple(sorted(local)),
+        code_modules=frozenset(_tops(code.modules if code else ())),
+        formats=formats,
+        digest="",
+    )
+    return _with_digest(captured, folder)
+
+
+def _spread(rows: int, most: int) -> list[int]:
+    """At most `most` row numbers, evenly over the sample, the first and the last among them."""
+    if rows <= most:
+        return list(range(rows))
+    return [round(i * (rows - 1) / max(most - 1, 1)) for i in range(most)]
+
+
+def _described(exporter: Exporter, request: BuildRequest, answers: dict[str, Any], rows: int) -> tuple[Output, ...]:
+    methods = {} if "predict" in request.code else exporter.methods(request.model)
+    return tuple(describe(name, value, rows, method=methods.get(name, "")) for name, value in answers.items())
+
+
+def _pickle_code(request: BuildRequest, folder: Path) -> Pickled | None:
+    if not request.code:
+        return None
+    functions = {key: request.code[key] for key in CODE if key in request.code}
+    pickled = dump(functions, folder / "code.pkl", what=f"the code ({', '.join(functions)})")
+    (folder / "code.py").write_text(source_text(functions, pickled.by_value), "utf-8")
+    return pickled
+
+
+def _pickle_model(
+    request: BuildRequest, exporter: Exporter, folder: Path
+) -> tuple[Pickled | None, AutodeployError | None]:
+    """The live object as it is; where it cannot be pickled the reason, since another format may still hold it."""
+    if "native" not in exporter.formats:
+        return None, None
+    path = folder / FILES["native"]
+    try:
+        # the clean process holds it a second time
+        return dump(request.model, path, what="the model", limit_bytes=available_bytes() // 2), None
+    except ExportFailed as error:
+        path.unlink()
+        return None, error
+
+
+def _tops(modules: Iterable[str]) -> set[str]:
+    return {module.partition(".")[0] for module in modules}
+
+
+def _with_digest(captured: Captured, folder: Path) -> Captured:
+    """The digest of all that decides a version's answers, known before anything is exported or replayed."""
+    request = captured.request
+    model = captured.native.sha256 if captured.native else _model_sha256(captured, folder)
+    modules = captured.code_modules | _tops(captured.native.modules if captured.native else ())
+    content = {
+        "format": request.format,
+        "exporter": captured.exporter.name,
+        "model": model,
+        "code": captured.code.sha256 if captured.code else "",
+        "signature": captured.sample.signature,
+        "requirements": environment.pins(modules),
+        "python": environment.python_version(),
+        "local": [(str(file), file_sha256(folder / MODULES / file)) for file in captured.local_files],
+    }
+    return replace(captured, digest=hashlib.sha256(msgspec.json.encode(content)).hexdigest())
+
+
+def _model_sha256(captured: Captured, folder: Path) -> str:
+    """The digest of a model without a pickle: of the first format that it can be written in."""
+    given = captured.request.model
+    if isinstance(given, str | Path) and Path(given).expanduser().stat().st_size * 2 > available_bytes():
+        raise ModelTooLarge(
+            f"{given} is too large for the memory of this machine",
+            why="a clean process must load it a second time to verify it",
+            fix="free memory (close other notebooks, `%deploy stop` what is not needed), or shrink the model",
+        )
+    format = next(item for item in captured.exporter.formats if item != "native")
+    path = folder / FILES[format]
+    captured.exporter.write(captured.request.model, format, path, captured.fed, captured.sample.signature)
+    return file_sha256(path)

@@ -1,0 +1,116 @@
+"""A fitted pipeline on its way to ONNX: the few settings that skl2onnx needs otherwise, in a copy.
+
+Only the steps that change are copied, and the person's own object is not touched. Verification then replays the sample
+against that object, so a change made here can make a format fail, and never an answer wrong.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+__all__ = ["with_missing_as_empty", "with_trees_in_float32", "without_flattening"]
+
+EMPTY = ""
+"""What `serve.runtime.onnx` sends for a missing text."""
+
+
+def with_missing_as_empty(model: Any) -> Any:
+    """Return `model` with "" for missing text in its imputers and one-hot encoders.
+
+    ONNX strings have no null: the runtime sends "" and the graph must expect it. (An OrdinalEncoder says NaN for what
+    is missing, which no text can stand for: it stays as it is, and native.)
+    """
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import FeatureUnion, Pipeline
+
+    if isinstance(model, Pipeline):
+        return _with(model, "steps", [(name, with_missing_as_empty(step)) for name, step in model.steps])
+    if isinstance(model, ColumnTransformer):
+        fitted = [(name, with_missing_as_empty(step), columns) for name, step, columns in model.transformers_]
+        return _with(model, "transformers_", fitted)
+    if isinstance(model, FeatureUnion):
+        members = [(name, with_missing_as_empty(step)) for name, step in model.transformer_list]
+        return _with(model, "transformer_list", members)
+    return _step(model)
+
+
+def _with(model: Any, attribute: str, members: list[tuple[Any, ...]]) -> Any:
+    if all(new[1] is old[1] for new, old in zip(members, getattr(model, attribute), strict=True)):
+        return model
+    changed = copy.copy(model)
+    setattr(changed, attribute, members)
+    return changed
+
+
+def _step(step: Any) -> Any:
+    from sklearn.impute import SimpleImputer
+    from sklearn.preprocessing import OneHotEncoder
+
+    if isinstance(step, SimpleImputer):
+        text = step.statistics_.dtype.kind in "OU" and all(isinstance(value, str) for value in step.statistics_)
+        if text and _is_missing(step.missing_values):
+            changed = copy.copy(step)
+            changed.missing_values = EMPTY
+            return changed
+    if isinstance(step, OneHotEncoder):
+        categories = [_without_missing(values) for values in step.categories_]
+        if any(new is not old for new, old in zip(categories, step.categories_, strict=True)):
+            changed = copy.copy(step)
+            changed.categories_ = categories
+            return changed
+    return step
+
+
+def _without_missing(categories: Any) -> Any:
+    """The learned categories of a text column with "" for None or NaN."""
+    if categories.dtype.kind != "O" or not any(_is_missing(value) for value in categories):
+        return categories
+    changed = categories.copy()
+    changed[:] = [EMPTY if _is_missing(value) else value for value in categories]
+    return changed
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value != value or type(value).__name__ == "NAType"
+
+
+def with_trees_in_float32(model: Any) -> Any:
+    """Return a pipeline that ends in trees with a cast before them; any other `model` as it is.
+
+    For a graph in doubles: scikit-learn's trees round their inputs to float32, whatever they are given, and comparing
+    doubles with a threshold would move other rows than float32 throughout does. (skl2onnx's own advice for a scaler
+    before a tree.)
+    """
+    from sklearn.pipeline import Pipeline
+
+    if not isinstance(model, Pipeline) or len(model.steps) < 2 or not _is_of_trees(model.steps[-1][1]):
+        return model
+    from skl2onnx.sklapi import CastTransformer
+
+    changed = copy.copy(model)
+    changed.steps = [*model.steps[:-1], ("to_float32", CastTransformer()), model.steps[-1]]
+    return changed
+
+
+def _is_of_trees(step: Any) -> bool:
+    """Whether it is a decision tree, or a forest or a gradient boosting of them: all three answer by `sklearn.tree`."""
+    from sklearn.tree import BaseDecisionTree
+
+    members = getattr(step, "estimators_", None)
+    first = step if members is None else next(iter(getattr(members, "flat", members)), None)
+    return isinstance(first, BaseDecisionTree)
+
+
+def without_flattening(model: Any) -> Any:
+    """Return a soft vote that skl2onnx converts: `flatten_transform` has no part in its predictions."""
+    from sklearn.ensemble import VotingClassifier
+    from sklearn.pipeline import Pipeline
+
+    if isinstance(model, Pipeline):
+        return _with(model, "steps", [(name, without_flattening(step)) for name, step in model.steps])
+    if isinstance(model, VotingClassifier) and model.flatten_transform:
+        changed = copy.copy(model)
+        changed.flatten_transform = False
+        return changed
+    return model

@@ -1,0 +1,85 @@
+"""What the person asks for, and whether that can be had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from autodeploy_magic.build.export import Exporter, exporter_of
+from autodeploy_magic.build.sample import Sample
+from autodeploy_magic.errors import InvalidOption, NoModel
+
+__all__ = ["CODE", "BuildRequest", "check_labels", "exporter_for", "formats_of"]
+
+CODE = ("preprocess", "predict", "postprocess")
+"""The functions of the person's own that travel with a model."""
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What the person asked for. `model` is the live object, or the path of an .onnx file."""
+
+    name: str
+    model: Any
+    sample: Any
+    labels: Any = None
+    code: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    format: Literal["auto", "onnx", "native"] = "auto"
+    note: str = ""
+    namespace: Mapping[str, Any] = field(default_factory=dict)
+
+
+def exporter_for(request: BuildRequest) -> Exporter:
+    """The exporter of a model that can answer. Raises `NoModel`, `UnfittedModel` or another `BadInput`."""
+    exporter = exporter_of(request.model)
+    if exporter is None:
+        kind = type(request.model).__name__
+        raise NoModel(
+            f"a {kind} is not a model" if request.model is not None else "there is no model",
+            why="it has no predict method and cannot be called",
+            fix="give a fitted estimator, a function, or the path of an .onnx file",
+        )
+    named = [key for key, value in request.namespace.items() if value is request.model and not key.startswith("_")]
+    exporter.check_fitted(request.model, named[-1] if named else "the model")
+    return exporter
+
+
+def formats_of(request: BuildRequest, exporter: Exporter) -> tuple[str, ...]:
+    """The formats to try. Raises `InvalidOption` for one that the model, or the code around it, rules out."""
+    unknown = [key for key in request.code if key not in CODE]
+    if unknown:
+        raise InvalidOption(
+            f"there is no place for a function {unknown[0]!r}", fix=f"the places are: {', '.join(CODE)}"
+        )
+    if request.format not in ("auto", "onnx", "native"):
+        raise InvalidOption(f"{request.format!r} is not a format", fix="use auto, onnx or native")
+    if "predict" in request.code:
+        if request.format == "onnx" or "native" not in exporter.formats:
+            raise InvalidOption(
+                "a predict function and ONNX do not go together",
+                why="predict(model, x) is Python, which runs around the live object",
+                fix="use --format native with a Python model, or leave predict out",
+            )
+        return ("native",)
+    wanted = "" if request.format == "auto" else request.format
+    found = tuple(item for item in exporter.formats if item.startswith(wanted))
+    if not found:
+        raise InvalidOption(
+            f"a {exporter.model_type(request.model)} has no {request.format} format",
+            why=f"its formats are: {', '.join(exporter.formats)}",
+            fix="use --format auto",
+        )
+    return found
+
+
+def check_labels(request: BuildRequest, sample: Sample) -> None:
+    """Raise `InvalidOption` where there are labels, and not one for each row."""
+    if request.labels is None:
+        return
+    count = len(request.labels) if hasattr(request.labels, "__len__") else None
+    if count != sample.rows:
+        raise InvalidOption(
+            f"the labels do not match the sample: {count} labels, {sample.rows} rows",
+            fix="give one label for each row of the sample",
+        )
