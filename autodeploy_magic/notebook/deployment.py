@@ -1,0 +1,303 @@
+"""The handle of one deployment, and the functions that find one."""
+
+from __future__ import annotations
+
+import builtins
+import shutil
+import time
+import webbrowser
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from autodeploy_magic.contracts import Desired, Version
+from autodeploy_magic.errors import InvalidOption, UnknownVersion
+from autodeploy_magic.notebook.http import Connection
+from autodeploy_magic.notebook.progress import steps_of
+from autodeploy_magic.notebook.result import Card, Outcome, ShownStatus
+from autodeploy_magic.notebook.screen import in_notebook
+from autodeploy_magic.notebook.snippets import first_rows, sample_of, snippets
+from autodeploy_magic.notebook.views import Answer, Deployments, Link, Log, Removed, ShownDifference, Versions, View
+from autodeploy_magic.store import Store
+
+if TYPE_CHECKING:
+    from autodeploy_magic.supervisor.client import Supervisor
+
+__all__ = ["Deployment", "attach", "list_deployments", "url_of"]
+
+
+class Deployment(View):
+    """A deployment: a name, a URL, and the version that serves there.
+
+    It outlives this process; `autodeploy_magic.attach(name)` returns a handle again. A handle holds no state but the
+    name: what it tells is asked for each time.
+    """
+
+    def __init__(self, name: str, *, store: Store | None = None, outcome: Outcome | None = None) -> None:
+        self.name = name
+        self._store = store or Store()
+        self._outcome = outcome
+        self._connection: Connection | None = None
+        self._reached = ("", 0)
+        self._known: dict[int, Version] = {}
+
+    # --- what it is
+
+    @property
+    def url(self) -> str:
+        """Where it answers; the same for every version."""
+        return url_of(self._desired)
+
+    @property
+    def token(self) -> str:
+        """The bearer token that requests carry."""
+        return self._store.token(self.name)
+
+    @property
+    def version(self) -> int:
+        """The number of the version that serves."""
+        return self._desired.version
+
+    @property
+    def status(self) -> ShownStatus:
+        """How it is now, as the supervisor sees it."""
+        return ShownStatus.of(self._supervisor.status(self.name))
+
+    def versions(self) -> Versions:
+        """The versions kept, oldest first."""
+        found = Versions(self._store.versions(self.name))
+        found.name, found.serving = self.name, self.version
+        return found
+
+    def logs(self, lines: int = 200) -> Log:
+        """The last lines that the workers logged."""
+        return Log(self._supervisor.logs(self.name, lines))
+
+    # --- calling it
+
+    def predict(self, X: Any, outputs: str | Sequence[str] | None = None) -> Any:  # noqa: N803  # as everywhere in the field
+        """Return what the live object would for the rows of `X`: same values, dtype, shape and container.
+
+        `outputs` names what is wanted: None for the predictions, a name for that output, several for a dict of them.
+        Raises `InvalidInputs` with the field named, or another `RequestRefused`; `StartFailed` where nobody answers.
+        """
+        __tracebackhide__ = True
+        from autodeploy_magic.wire import restore, to_request
+
+        several = outputs is not None and not isinstance(outputs, str)
+        names = [outputs] if isinstance(outputs, str) else builtins.list(outputs or ["predictions"])
+        body: dict[str, Any] = {"inputs": to_request(X)}
+        if names != ["predictions"]:
+            body["outputs"] = names
+        answer = self._call(body)
+        described = {output.name: output for output in self._version(answer["version"]).outputs}
+        index = X.index if hasattr(X, "iloc") else None
+        values = {name: restore(described[name], answer[name], index=index) for name in names}
+        return values if several else values[names[0]]
+
+    def predict_proba(self, X: Any) -> Any:  # noqa: N803
+        """Return the probabilities of the classes, shape (rows, classes)."""
+        __tracebackhide__ = True
+        return self.predict(X, outputs="probabilities")
+
+    def test(self, rows: int = 1) -> Answer:
+        """Send rows of the version's own sample; tells the answer, the time, and whether it is what was verified."""
+        version = self._version(self.version)
+        inputs = first_rows(sample_of(self._store, version), rows)
+        started = time.perf_counter()
+        answer = self._call({"inputs": inputs})
+        seconds = time.perf_counter() - started
+        return Answer(
+            name=self.name,
+            inputs=inputs,
+            predictions=answer["predictions"],
+            version=answer["version"],
+            seconds=seconds,
+            as_verified=self._as_verified(version, rows, answer),
+        )
+
+    # --- changing it
+
+    def diff(self, old: int | None = None, new: int | None = None) -> ShownDifference:
+        """Replay the sample through two versions in a clean process and tell which predictions differ."""
+        import sys
+
+        from autodeploy_magic.build import difference
+
+        new = self.version if new is None else new
+        if old is None:
+            older = [number for number in self._desired.history if number != new]
+            if not older:
+                raise UnknownVersion(
+                    f"{self.name} has served no version before v{new}",
+                    fix=f"name two: `%deploy diff {self.name} OLD NEW`; `%deploy versions {self.name}` lists them",
+                )
+            old = older[-1]
+        for number in (old, new):
+            self._version(number)
+        runner = self._supervisor.runner(sys.executable)
+        return ShownDifference.of(difference(self._store, runner, self.name, old, new))
+
+    def rollback(self, version: int | None = None) -> Deployment:
+        """Serve an older version again, without building it; by default the one served before this one.
+
+        Called again it goes further back. The version left behind is kept: `rollback(its_number)` returns to it.
+        """
+        import msgspec
+
+        desired = self._desired
+        target = self._previous(desired) if version is None else version
+        if target == desired.version:
+            raise InvalidOption(
+                f"v{target} of {self.name} is already the one that serves",
+                fix=f"`%deploy versions {self.name}` lists them",
+            )
+        self._version(target)
+        back = builtins.list(desired.history)
+        history = back[: len(back) - back[::-1].index(target) - 1] if target in back else [*back, desired.version]
+        wanted = msgspec.structs.replace(desired, version=target, history=tuple(history), state="running")
+        self._reported("rollback", lambda report: self._supervisor.serve(wanted, report))
+        return self
+
+    def restart(self) -> Deployment:
+        """Replace the workers by fresh ones, without a failed request."""
+        self._reported("restart", lambda report: self._supervisor.restart(self.name, report))
+        return self
+
+    def stop(self) -> Deployment:
+        """Stop serving. Versions, token and port are kept for `start`."""
+        self._supervisor.stop(self.name)
+        return self
+
+    def start(self) -> Deployment:
+        """Serve again after a stop, at the same URL."""
+        self._reported("start", lambda report: self._supervisor.start(self.name, report))
+        return self
+
+    def rm(self, versions: bool = False) -> Removed:
+        """Remove the deployment with all its versions; with `versions` only those that are not in use."""
+        if not versions:
+            self._desired  # noqa: B018  # raises UnknownDeployment
+            self._supervisor.remove(self.name)
+            return Removed(f"{self.name} is removed, with all its versions")
+        with self._store.building(self.name):
+            unused = [version for version in self.versions() if version.number != self.version]
+            for version in unused:
+                self._forget(version)
+        return Removed(f"{self.name}: {len(unused)} unused versions are removed; v{self.version} stays")
+
+    def open(self) -> Link:
+        """Return the deployment's page, opened in a browser where this process can open one."""
+        link = Link(f"{self.url}/")
+        if not in_notebook():  # a notebook's reader may sit elsewhere: they get the link to click on
+            webbrowser.open(link)
+        return link
+
+    # --- how it shows itself
+
+    def text(self) -> str:
+        return self._card().text()
+
+    def html(self) -> Any:
+        return self._card().html()
+
+    def __repr__(self) -> str:
+        return f"Deployment({self.name!r})"
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        if not self._store.exists(self.name):
+            return {"text/plain": f"{self.name} has been removed"}
+        return self._card()._repr_mimebundle_()
+
+    def _card(self) -> Card:
+        status = self.status
+        version = self._version(status.version)
+        outcome = self._outcome if self._outcome is not None and self._outcome.version == version.number else None
+        return Card(status, version, snippets(self._store, version, self.url), outcome)
+
+    # --- inside
+
+    @cached_property
+    def _supervisor(self) -> Supervisor:
+        from autodeploy_magic.supervisor.client import connect
+
+        return connect(self._store)
+
+    @property
+    def _desired(self) -> Desired:
+        return self._store.desired(self.name)
+
+    def _version(self, number: int) -> Version:
+        if number not in self._known:
+            self._known[number] = self._store.version(self.name, number)
+        return self._known[number]
+
+    def _previous(self, desired: Desired) -> int:
+        kept = {version.number for version in self._store.versions(self.name)}
+        older = [number for number in desired.history if number in kept and number != desired.version]
+        if older:
+            return older[-1]
+        raise UnknownVersion(
+            f"{self.name} has no earlier version to go back to",
+            why=f"v{desired.version} is the first that served, or the earlier ones were removed",
+            fix=f"`%deploy versions {self.name}` lists what is kept",
+        )
+
+    def _call(self, body: Any) -> dict[str, Any]:
+        __tracebackhide__ = True
+        desired = self._desired
+        reached = (url_of(desired), desired.version)
+        # A replaced worker answers once more on a connection that it holds: a new version gets a new connection.
+        if self._connection is None or self._reached != reached:
+            self._connection = Connection(self.name, reached[0], self.token)
+            self._reached = reached
+        return self._connection.post("/predict", body)
+
+    def _as_verified(self, version: Version, rows: int, answer: Mapping[str, Any]) -> bool | None:
+        import json
+
+        from autodeploy_magic.notebook.compare import close
+
+        file = self._store.version_folder(self.name, version.number) / "expected.json"
+        if answer["version"] != version.number or not file.is_file():
+            return None
+        expected = json.loads(file.read_text("utf-8"))["predictions"]
+        predictions = next(output for output in version.outputs if output.name == "predictions")
+        return close(expected[:rows], answer["predictions"]) if predictions.per_row else None
+
+    def _forget(self, version: Version) -> None:
+        """Delete a version: its record first, so that nothing names what is being deleted."""
+        folder = self._store.folder(self.name)
+        shutil.rmtree(self._store.version_folder(self.name, version.number))
+        for path in (version.bento_path, version.model_path):
+            if path:
+                shutil.rmtree(folder / path, ignore_errors=True)
+        self._known.pop(version.number, None)
+
+    def _reported(self, title: str, job: Any) -> None:
+        steps = steps_of(f"{title} {self.name}")
+        try:
+            job(steps)
+        finally:
+            steps.close()
+
+
+def attach(name: str) -> Deployment:
+    """Return a handle to a deployment that exists. Raises `UnknownDeployment` with the nearest name."""
+    store = Store()
+    store.desired(name)
+    return Deployment(name, store=store)
+
+
+def list_deployments() -> Deployments:
+    """Return how each deployment is now."""
+    from autodeploy_magic.supervisor.client import connect
+
+    store = Store()
+    return Deployments(connect(store).list()) if store.names() else Deployments()
+
+
+def url_of(desired: Desired) -> str:
+    """The URL of a deployment; empty before its first start has chosen a port."""
+    host = f"[{desired.host}]" if ":" in desired.host else desired.host
+    return f"http://{host}:{desired.port}" if desired.port else ""

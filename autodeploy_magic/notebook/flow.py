@@ -1,0 +1,236 @@
+"""deploy(): build → compare → serve → first prediction."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from autodeploy_magic import settings
+from autodeploy_magic.contracts import Desired, Progress, Report
+from autodeploy_magic.errors import InvalidOption
+from autodeploy_magic.notebook.cell import missing_sample
+from autodeploy_magic.notebook.deployment import Deployment, url_of
+from autodeploy_magic.notebook.progress import steps_of, timed
+from autodeploy_magic.notebook.result import Outcome, Plan
+from autodeploy_magic.notebook.views import ShownDifference
+from autodeploy_magic.store import Store, check_name
+
+if TYPE_CHECKING:
+    from autodeploy_magic.build import Built
+    from autodeploy_magic.supervisor.client import Supervisor
+
+__all__ = ["Connecting", "Order", "connecting", "deploy", "launch"]
+
+Connecting = Future["Supervisor"]
+Format = Literal["auto", "onnx", "native"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """Everything a deploy was asked for."""
+
+    name: str
+    model: Any
+    sample: Any
+    labels: Any = None
+    format: Format = "auto"
+    workers: int | None = None
+    port: int | None = None
+    note: str = ""
+    code: Mapping[str, Callable[..., Any]] | None = None
+    namespace: Mapping[str, Any] | None = None
+    typed: str = ""
+
+
+@overload
+def deploy(
+    model: Any,
+    name: str,
+    sample: Any = ...,
+    *,
+    labels: Any = ...,
+    format: Format = ...,
+    workers: int | None = ...,
+    port: int | None = ...,
+    note: str = ...,
+    dry_run: Literal[False] = ...,
+    quiet: bool = ...,
+    preprocess: Callable[..., Any] | None = ...,
+    predict: Callable[..., Any] | None = ...,
+    postprocess: Callable[..., Any] | None = ...,
+) -> Deployment: ...
+
+
+@overload
+def deploy(
+    model: Any,
+    name: str,
+    sample: Any = ...,
+    *,
+    labels: Any = ...,
+    format: Format = ...,
+    workers: int | None = ...,
+    port: int | None = ...,
+    note: str = ...,
+    dry_run: Literal[True],
+    quiet: bool = ...,
+    preprocess: Callable[..., Any] | None = ...,
+    predict: Callable[..., Any] | None = ...,
+    postprocess: Callable[..., Any] | None = ...,
+) -> Plan: ...
+
+
+def deploy(
+    model: Any,
+    name: str,
+    sample: Any = None,
+    *,
+    labels: Any = None,
+    format: Format = "auto",  # the word of the field
+    workers: int | None = None,
+    port: int | None = None,
+    note: str = "",
+    dry_run: bool = False,
+    quiet: bool = False,
+    preprocess: Callable[..., Any] | None = None,
+    predict: Callable[..., Any] | None = None,
+    postprocess: Callable[..., Any] | None = None,
+) -> Deployment | Plan:
+    """Build, verify and serve `model` as `name`; again under the same name: a new version at the same URL.
+
+    `model` is a fitted estimator, a function, or the path of an ONNX file; `sample` rows like those that requests will
+    send, as a DataFrame, an array, a list of rows or a dict of columns; `labels` their true answers. `preprocess(x)`,
+    `predict(model, x)` and `postprocess(y)` travel with the model. With `dry_run` a `Plan` is returned and nothing is
+    changed. Raises `BadInput`, `BuildFailed` or `ServeFailed`; whatever served before is then still serving.
+    """
+    check_name(name)
+    code = {"preprocess": preprocess, "predict": predict, "postprocess": postprocess}
+    order = Order(
+        name=name,
+        model=model,
+        sample=sample,
+        labels=labels,
+        format=format,
+        workers=workers,
+        port=port,
+        note=note,
+        code={key: function for key, function in code.items() if function is not None},
+        namespace=vars(sys.modules["__main__"]),
+        typed=f"ad.deploy(model, {name!r}, …)",
+    )
+    store = Store()
+    return launch(order, store, connecting(store), dry_run=dry_run, quiet=quiet)
+
+
+def connecting(store: Store) -> Connecting:
+    """Start, find and warm the supervisor in a thread, while the caller does something else."""
+
+    def connect_and_warm() -> Supervisor:
+        from autodeploy_magic.supervisor.client import connect
+
+        supervisor = connect(store)
+        supervisor.warm(sys.executable)
+        return supervisor
+
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="autodeploy-connect")
+    try:
+        return pool.submit(connect_and_warm)
+    finally:
+        pool.shutdown(wait=False)
+
+
+def launch(
+    order: Order, store: Store, connecting: Connecting, *, dry_run: bool = False, quiet: bool = False
+) -> Deployment | Plan:
+    """Do what was ordered, with the steps shown; returns a `Deployment`, or the `Plan` of a dry run."""
+    _check(order)
+    report = steps_of(f"{'dry run' if dry_run else 'deploy'} {order.name}", quiet=quiet)
+    try:
+        return _launch(order, store, connecting, dry_run, report)
+    finally:
+        report.close()
+
+
+def _launch(order: Order, store: Store, connecting: Connecting, dry_run: bool, report: Report) -> Deployment | Plan:
+    before = store.desired(order.name) if store.exists(order.name) else None
+    supervisor = connecting.result()
+    built = _build(order, store, supervisor, dry_run, report)
+    if dry_run:
+        serving = None if before is None else before.version
+        url = "" if before is None else url_of(before)
+        return Plan(order.name, built.version, built.fresh, serving, url)
+    difference = _compare(store, supervisor, before, built)
+    wanted = _desired(order, before, built.version.number)
+    if wanted == before and supervisor.status(order.name).state == "running":
+        report(Progress(step="start", state="skipped", detail=f"version {wanted.version} serves already"))
+    else:
+        supervisor.serve(wanted, report)
+    deployment = Deployment(order.name, store=store)
+    with timed(report, "first prediction"):
+        answer = deployment.test()
+    previous = None if before is None or before.version == built.version.number else before.version
+    deployment._outcome = Outcome(built.version.number, previous, built.fresh, answer.seconds, difference)  # noqa: SLF001
+    return deployment
+
+
+def _build(order: Order, store: Store, supervisor: Supervisor, dry_run: bool, report: Report) -> Built:
+    from autodeploy_magic import build
+
+    request = build.BuildRequest(
+        name=order.name,
+        model=order.model,
+        sample=order.sample,
+        labels=order.labels,
+        code=dict(order.code or {}),
+        format=order.format,
+        note=order.note,
+        namespace=order.namespace or {},
+    )
+    return build.build(request, store, supervisor.runner(sys.executable), report, dry_run=dry_run)
+
+
+def _compare(store: Store, supervisor: Supervisor, before: Desired | None, built: Built) -> ShownDifference | None:
+    """What the new version answers differently from the one that serves; None where there is nothing to compare."""
+    from autodeploy_magic import build
+
+    new = built.version.number
+    if before is None or before.version == new:
+        return None
+    runner = supervisor.runner(sys.executable)
+    return ShownDifference.of(build.difference(store, runner, before.name, before.version, new))
+
+
+def _desired(order: Order, before: Desired | None, version: int) -> Desired:
+    if before is None:
+        return Desired(
+            name=order.name,
+            version=version,
+            executable=sys.executable,
+            host=str(settings.get("host")),
+            port=order.port or 0,
+            workers=order.workers or int(settings.get("workers")),
+        )
+    history = before.history if before.version == version else (*before.history, before.version)
+    return Desired(
+        name=order.name,
+        version=version,
+        executable=sys.executable,
+        host=before.host,
+        port=order.port or before.port,
+        workers=order.workers or before.workers,
+        history=history,
+    )
+
+
+def _check(order: Order) -> None:
+    """Refuse what cannot work before anything is built."""
+    check_name(order.name)
+    if order.workers is not None and order.workers < 1:
+        raise InvalidOption(f"--workers {order.workers} is not a number of processes", fix="use 1 or more")
+    if order.port is not None and not 1 <= order.port <= 65535:
+        raise InvalidOption(f"--port {order.port} is not a port", fix="use 1024 to 65535, or leave it out")
+    if order.sample is None:
+        raise missing_sample(order.name, order.model, order.namespace or {}, order.typed)

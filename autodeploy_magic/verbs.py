@@ -1,0 +1,271 @@
+"""The one definition of every verb: its name, what it does, its options, and the Python function that does it.
+
+`%deploy VERB`, `autodeploy VERB` and the Python names all come from the table `VERBS`:
+
+    %deploy logs iris --lines 50    →  attach("iris").logs(lines=50)  ←  autodeploy logs iris --lines 50
+
+A verb about one deployment is a method or a property of `Deployment`; the others are functions of the package. What the
+handler returns knows how to show itself, in a notebook and as text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+from autodeploy_magic.errors import InvalidOption
+
+__all__ = ["CELL_USAGE", "VERBS", "Option", "Surface", "Verb", "call", "cell_parser", "main_help", "parse", "parser"]
+
+Surface = Literal["magic", "python", "terminal"]
+Kind = Literal["text", "int", "flag", "object", "name"]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a verb.
+
+    An "object" is a variable's name in a notebook, the object itself in Python, a file in the terminal. A "name" is the
+    name of a deployment. `only` restricts an option to one surface, where it has no meaning on the others.
+    """
+
+    name: str
+    help: str
+    kind: Kind = "text"
+    default: Any = None
+    choices: tuple[str, ...] = ()
+    positional: bool = False
+    required: bool = False
+    only: Surface | None = None
+
+    @property
+    def flag(self) -> str:
+        """How it is typed: "--dry-run"; a positional one has none and is its bare name."""
+        return self.name if self.positional else f"--{self.name.replace('_', '-')}"
+
+    @property
+    def metavar(self) -> str:
+        if self.positional:
+            return self.name.upper()
+        return "VAR" if self.name == "out" else {"object": "VAR", "int": "N"}.get(self.kind, "TEXT")
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One thing a person can ask for. `handler` is "module:function", or "module:Deployment.method"."""
+
+    name: str
+    help: str
+    handler: str
+    options: tuple[Option, ...] = ()
+
+    @property
+    def of_deployment(self) -> bool:
+        """Whether it acts on one deployment that exists, and is therefore a member of `Deployment`."""
+        return "." in self.handler.partition(":")[2]
+
+    def options_on(self, surface: Surface) -> tuple[Option, ...]:
+        return tuple(option for option in self.options if option.only in (None, surface))
+
+
+_FLOW = "autodeploy_magic.notebook.flow"
+_HANDLE = "autodeploy_magic.notebook.deployment"
+
+NAME = Option("name", "the deployment", "name", positional=True, required=True)
+OUT = Option("out", "variable that the handle is put into", only="magic")  # in Python it is what the call returns
+
+
+def _code(name: str, signature: str) -> Option:
+    return Option(name, f"{signature}; in a cell, define a function of that name", "object", only="python")
+
+
+def _on(name: str, text: str, *options: Option) -> Verb:
+    return Verb(name, text, f"{_HANDLE}:Deployment.{name}", (NAME, *options))
+
+
+VERBS: dict[str, Verb] = {
+    verb.name: verb
+    for verb in (
+        Verb(
+            "deploy",
+            "build, verify and serve a model; again under the same name: a new version at the same URL",
+            f"{_FLOW}:deploy",
+            (
+                NAME,
+                Option(
+                    "model", "the model; in a cell, default what its last line is, or its one fitted model", "object"
+                ),
+                Option("sample", "rows like those that requests will send: they fix the signature", "object"),
+                Option("labels", "the true answers of the sample's rows", "object"),
+                Option("format", "how the model is stored", default="auto", choices=("auto", "onnx", "native")),
+                Option("workers", "worker processes", "int"),
+                Option("port", "the port of the URL; kept from then on", "int"),
+                Option("note", "a line to remember the version by", default=""),
+                Option("dry_run", "say what would happen, and change nothing", "flag", default=False),
+                Option("quiet", "show errors only", "flag", default=False),
+                OUT,
+                _code("preprocess", "preprocess(x)"),
+                _code("predict", "predict(model, x)"),
+                _code("postprocess", "postprocess(y)"),
+            ),
+        ),
+        _on("status", "how one deployment is: its URL, version, workers"),
+        Verb("list", "all deployments", f"{_HANDLE}:list_deployments"),
+        Verb("attach", "a handle to a deployment made earlier, or elsewhere", f"{_HANDLE}:attach", (NAME, OUT)),
+        _on(
+            "test",
+            "send rows of the sample, and show the answer and the time it took",
+            Option("rows", "how many rows to send in one request", "int", default=1),
+        ),
+        _on("logs", "the last lines of the workers' log", Option("lines", "how many lines", "int", default=200)),
+        _on("versions", "the versions kept, and which one serves"),
+        _on(
+            "diff",
+            "which predictions of two versions differ on the sample",
+            Option("old", "a version; default the one served before", "int", positional=True),
+            Option("new", "a version; default the one that serves", "int", positional=True),
+        ),
+        _on(
+            "rollback",
+            "serve an older version again, without building it",
+            Option("version", "which one; default the one served before", "int", positional=True),
+        ),
+        _on("restart", "fresh workers, without a failed request"),
+        _on("stop", "stop serving; versions, token and port are kept"),
+        _on("start", "serve again after a stop"),
+        _on(
+            "rm",
+            "remove the deployment with all its versions",
+            Option("versions", "remove only the versions that are not in use", "flag", default=False),
+        ),
+        _on("open", "the deployment's page in a browser"),
+        Verb(
+            "doctor",
+            "check packages, state, supervisor and deployments",
+            "autodeploy_magic.notebook.doctor:doctor",
+        ),
+    )
+}
+
+CELL_USAGE = """\
+The cell is ordinary Python and runs as such. The model is --model, or the value of its last line, or the one fitted
+model that it assigns. Functions named preprocess(x), predict(model, x) and postprocess(y) travel with the model.
+Options name variables of the notebook: --sample X_test."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argparse parser whose complaints are ours, with the nearest word that would have done."""
+
+    words: tuple[str, ...] = ()
+
+    def error(self, message: str) -> NoReturn:
+        raise InvalidOption(message.replace("argument ", "", 1), fix=" ".join(self.format_usage().split()))
+
+
+def parser(verb: Verb, surface: Surface, prog: str) -> argparse.ArgumentParser:
+    """Return the parser of one verb's options."""
+    description = verb.help[0].upper() + verb.help[1:] + "."
+    result = _Parser(
+        prog=prog,
+        description=description,
+        add_help=False,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for option in verb.options_on(surface):
+        _add(result, option, surface)
+    result.add_argument("--help", "-h", action="store_true", help="show this text")
+    return result
+
+
+def cell_parser() -> argparse.ArgumentParser:
+    """Return the parser of the `%%deploy` line."""
+    result = parser(VERBS["deploy"], "magic", "%%deploy")
+    result.epilog = CELL_USAGE
+    return result
+
+
+def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> dict[str, Any]:
+    """Return the options that `words` give, by their Python names; `{"help": True}` where help is asked for.
+
+    Raises `InvalidOption`, with the nearest option where one was mistyped.
+    """
+    if "--help" in words or "-h" in words:
+        return {"help": True}
+    found, unknown = parser.parse_known_args(list(words))
+    if unknown:
+        _refuse(parser, unknown[0])
+    values = vars(found)
+    del values["help"]
+    return values
+
+
+def split(line: str) -> list[str]:
+    """Split a typed line into words, as a shell would."""
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise InvalidOption(f"the line cannot be read: {line!r}", why=str(error), fix="close the quotes") from None
+
+
+def find(name: str) -> Verb:
+    """Return the verb; raises `InvalidOption` with the nearest one."""
+    if name in VERBS:
+        return VERBS[name]
+    close = difflib.get_close_matches(name, VERBS, 1)
+    raise InvalidOption(
+        f"there is no verb {name!r}",
+        why=f"did you mean {close[0]!r}?" if close else "",
+        fix=f"the verbs are: {', '.join(VERBS)}",
+    )
+
+
+def call(verb: Verb, values: dict[str, Any]) -> Any:
+    """Do what the verb says and return its answer."""
+    from autodeploy_magic.registry import load
+
+    module, _, path = verb.handler.partition(":")
+    if not verb.of_deployment:
+        return load(verb.handler)(**values)
+    values = dict(values)
+    handle = load(f"{module}:attach")(values.pop("name"))
+    member = getattr(handle, path.partition(".")[2])
+    return member(**values) if callable(member) else member
+
+
+def main_help(prefix: str) -> str:
+    """Return the list of verbs, as `%deploy --help` and `autodeploy --help` show it."""
+    width = max(map(len, VERBS)) + 2
+    lines = [f"  {verb.name:<{width}}{verb.help}" for verb in VERBS.values()]
+    return "\n".join([f"usage: {prefix} VERB [NAME] [options]", "", *lines, "", f"`{prefix} VERB --help` tells more."])
+
+
+def _add(parser: argparse.ArgumentParser, option: Option, surface: Surface) -> None:
+    text = option.help + (f" (default {option.default})" if option.default not in (None, False, "") else "")
+    if option.kind == "flag":
+        parser.add_argument(option.flag, dest=option.name, action="store_true", help=text)
+        return
+    metavar = "FILE" if surface == "terminal" and option.kind == "object" else option.metavar
+    settings: dict[str, Any] = {"help": text, "default": option.default}
+    settings |= {"choices": option.choices} if option.choices else {"metavar": metavar}
+    settings |= {"type": int} if option.kind == "int" else {}
+    if option.positional:
+        settings |= {} if option.required else {"nargs": "?"}
+        parser.add_argument(option.name, **settings)
+    else:
+        parser.add_argument(option.flag, dest=option.name, **settings)
+
+
+def _refuse(parser: argparse.ArgumentParser, word: str) -> NoReturn:
+    flags = re.findall(r"--[a-z-]+", parser.format_usage())
+    close = difflib.get_close_matches(word.partition("=")[0], flags, 1)
+    raise InvalidOption(
+        f"{parser.prog} has no option {word!r}" if word.startswith("-") else f"{word!r} is one word too many",
+        why=f"did you mean {close[0]}?" if close else "",
+        fix=" ".join(parser.format_usage().split()),
+    )
