@@ -274,6 +274,20 @@ class Store:
             staging.rename(target)
         return target
 
+    def trim(self, name: str, keep: int) -> list[int]:
+        """Remove all but the newest `keep` of the versions that do not serve; return their numbers.
+
+        Call it inside `building`. A version's record goes first, so that nothing names what is being deleted.
+        """
+        serving = self.desired(name).version
+        unused = [version for version in self.versions(name) if version.number != serving]
+        doomed = unused[: len(unused) - keep] if keep < len(unused) else []
+        for version in doomed:
+            shutil.rmtree(self.version_folder(name, version.number))
+            for path in filter(None, (version.bento_path, version.model_path)):
+                shutil.rmtree(self.folder(name) / path, ignore_errors=True)
+        return [version.number for version in doomed]
+
     # --- small records
 
     def write_json(self, path: Path, value: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import shutil
 import time
 import webbrowser
 from collections.abc import Mapping, Sequence
@@ -181,16 +180,15 @@ class Deployment(View):
             self._supervisor.remove(self.name)
             return Removed(f"{self.name} is removed, with all its versions")
         with self._store.building(self.name):
-            unused = [version for version in self.versions() if version.number != self.version]
-            for version in unused:
-                self._forget(version)
-        return Removed(f"{self.name}: {len(unused)} unused versions are removed; v{self.version} stays")
+            removed = self._store.trim(self.name, keep=0)
+        return Removed(f"{self.name}: {len(removed)} unused versions are removed; v{self.version} stays")
 
     def open(self) -> Link:
         """Return the deployment's page, opened in a browser where this process can open one."""
         link = Link(f"{self.url}/")
         if not in_notebook():  # a notebook's reader may sit elsewhere: they get the link to click on
-            webbrowser.open(link)
+            # In the fragment, which no server sees; the page takes it out of the address.
+            webbrowser.open(f"{link}#token={self.token}")
         return link
 
     # --- how it shows itself
@@ -264,15 +262,6 @@ class Deployment(View):
         expected = json.loads(file.read_text("utf-8"))["predictions"]
         predictions = next(output for output in version.outputs if output.name == "predictions")
         return close(expected[:rows], answer["predictions"]) if predictions.per_row else None
-
-    def _forget(self, version: Version) -> None:
-        """Delete a version: its record first, so that nothing names what is being deleted."""
-        folder = self._store.folder(self.name)
-        shutil.rmtree(self._store.version_folder(self.name, version.number))
-        for path in (version.bento_path, version.model_path):
-            if path:
-                shutil.rmtree(folder / path, ignore_errors=True)
-        self._known.pop(version.number, None)
 
     def _reported(self, title: str, job: Any) -> None:
         steps = steps_of(f"{title} {self.name}")

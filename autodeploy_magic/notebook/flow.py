@@ -168,6 +168,8 @@ def _launch(order: Order, store: Store, connecting: Connecting, dry_run: bool, r
         report(Progress(step="start", state="skipped", detail=f"version {wanted.version} serves already"))
     else:
         supervisor.serve(wanted, report)
+        with store.building(order.name):
+            store.trim(order.name, keep=int(settings.get("keep_versions")))
     deployment = Deployment(order.name, store=store)
     with timed(report, "first prediction"):
         answer = deployment.test()

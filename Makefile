@@ -1,0 +1,45 @@
+# Everything a fresh machine needs is made by the first command: a Python >= 3.11 is all that must be there.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint format lab bench tables clean
+
+VENV := .venv/bin
+
+help:  ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */make \1	/' | expand -t 14
+
+.venv/.installed: pyproject.toml constraints.txt tools/venv.sh
+	@tools/venv.sh $(MAKECMDGOALS)
+
+demo: .venv/.installed  ## run examples/01_quickstart.ipynb for real, show what it serves, clean up
+	@$(VENV)/python examples/run_demo.py
+
+test: lint  ## lint and all tests
+	$(VENV)/python -m pytest
+
+check: lint  ## lint and the tests that take seconds
+	$(VENV)/python -m pytest -m 'not slow and not e2e'
+
+lint: .venv/.installed  ## ruff, mypy, and the tables of the README
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/mypy
+	$(VENV)/python docs/tables.py --check
+
+format: .venv/.installed  ## let ruff put things right
+	$(VENV)/ruff check --fix .
+	$(VENV)/ruff format .
+
+lab: .venv/.installed  ## open JupyterLab on the examples
+	$(VENV)/jupyter lab --notebook-dir examples $$([ "$$(id -u)" = 0 ] && echo --allow-root)
+
+bench: .venv/.installed  ## measure, and print each figure beside its target
+	$(VENV)/python benchmarks/load_ext.py
+	$(VENV)/python benchmarks/cell_to_prediction.py
+	$(VENV)/python benchmarks/swaps.py
+
+tables: .venv/.installed  ## rewrite the tables of the README from the registries
+	$(VENV)/python docs/tables.py
+
+clean:  ## remove what make and the tools made here; deployments are not touched
+	rm -rf .venv .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,215 @@
+"""The supervisor as others see it. It needs nothing that is not loaded anyway: HTTP is the standard library's."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from types import NoneType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from autodeploy_magic.contracts import CleanRunner, Desired, Progress, Report, Status
+from autodeploy_magic.errors import SupervisorFailed, from_payload
+from autodeploy_magic.store import Store
+
+if TYPE_CHECKING:
+    from autodeploy_magic.supervisor.records import SupervisorInfo
+
+__all__ = ["Supervisor", "connect"]
+
+SILENCE_S = 20.0
+"""A supervisor says something every two seconds while it works. One that is silent for this long hangs."""
+
+T = TypeVar("T")
+
+
+def connect(store: Store, *, start: bool = True) -> Supervisor:
+    """Return the person's supervisor, started where none runs and `start` is true.
+
+    Raises `SupervisorFailed`, with the end of its log where it was started and did not come up.
+    """
+    supervisor = Supervisor(store, start=start)
+    supervisor.ping()
+    return supervisor
+
+
+class Supervisor:
+    """A client of the supervisor's calls. May be kept: where the process has ended meanwhile, the next call starts it.
+
+    Every call raises the `AutodeployError` that the supervisor raised, and `SupervisorFailed` where it does not answer.
+    Safe to use from several threads.
+    """
+
+    def __init__(self, store: Store, *, start: bool = True) -> None:
+        self._store = store
+        self._start = start
+        self._info: SupervisorInfo | None = None
+        self._finding = threading.Lock()
+
+    def ping(self) -> dict[str, Any]:
+        """What the process says of itself: pid, version, the zygotes by executable."""
+        return self.call("GET", "/ping", dict[str, Any])
+
+    def warm(self, executable: str) -> None:
+        """Have that Python ready to build and to serve. Returns at once; asking again costs nothing."""
+        self.call("POST", "/warm", NoneType, {"executable": executable})
+
+    def runner(self, executable: str) -> CleanRunner:
+        """What runs a build's functions in clean processes of that Python."""
+        return _Runner(self, executable)
+
+    def serve(self, desired: Desired, report: Report) -> Status:
+        """Start the deployment, or swap it to the version that is desired.
+
+        Raises `StartFailed` or `PortTaken`; then the old generation still serves, and nothing else is desired of it.
+        """
+        return self.call("POST", "/deployments", Status, desired, report)
+
+    def status(self, name: str) -> Status:
+        """Raises `UnknownDeployment`."""
+        return self.call("GET", f"/deployments/{name}", Status)
+
+    def list(self) -> list[Status]:
+        """All deployments, by name."""
+        return self.call("GET", "/deployments", list[Status])
+
+    def restart(self, name: str, report: Report) -> Status:
+        """Swap to new workers of the same version."""
+        return self.call("POST", f"/deployments/{name}/restart", Status, report=report)
+
+    def start(self, name: str, report: Report) -> Status:
+        """Start a stopped deployment on its own port."""
+        return self.call("POST", f"/deployments/{name}/start", Status, report=report)
+
+    def stop(self, name: str) -> Status:
+        """End its workers and close its port; it stays stopped until it is started."""
+        return self.call("POST", f"/deployments/{name}/stop", Status)
+
+    def remove(self, name: str) -> None:
+        """End it and delete everything of it."""
+        self.call("DELETE", f"/deployments/{name}", NoneType)
+
+    def logs(self, name: str, lines: int = 200) -> str:
+        """The last lines that its workers wrote."""
+        return self.call("GET", f"/deployments/{name}/logs?lines={lines}", str)
+
+    def shutdown(self, stop_deployments: bool = False) -> None:
+        """End the process, and return once it has ended, so that nothing writes into the state folder any more.
+
+        Deployments serve on, and the next supervisor takes them over, unless it is told to stop them.
+        """
+        from autodeploy_magic.supervisor.watch import wait_gone
+
+        self.call("POST", "/shutdown", NoneType, {"stop_deployments": stop_deployments})
+        asked, self._info = self._info, None
+        if asked is not None and not wait_gone(asked.pid, SILENCE_S):
+            raise _lost(f"the supervisor has not ended after {SILENCE_S:g} s", None)
+
+    def call(self, method: str, path: str, kind: type[T], body: Any = None, report: Report | None = None) -> T:
+        """Make one call and return its result as a `kind`. The calls themselves are listed in `supervisor.api`."""
+        content = None if body is None else msgspec.json.encode(body)
+        for again in (True, False):
+            info = self._find()
+            with contextlib.closing(_Connection(info.socket)) as connection:
+                try:
+                    connection.connect()
+                except OSError as error:
+                    # Nothing was sent: the process has ended since the last call, and the next one may be asked.
+                    self._info = None
+                    if again:
+                        continue
+                    raise _lost("the supervisor cannot be reached", error) from error
+                try:
+                    connection.request(method, path, content, {"authorization": f"Bearer {info.token}"})
+                    response = connection.getresponse()
+                    if response.status == HTTPStatus.UNAUTHORIZED and again:
+                        self._info = None  # another supervisor has taken the place of the one we knew
+                        continue
+                    return _read(response, kind, report)
+                except TimeoutError as error:
+                    raise _lost(f"the supervisor said nothing for {SILENCE_S:g} s", error) from error
+                except (OSError, HTTPException) as error:
+                    self._info = None
+                    if again and method == "GET":
+                        continue  # asking once more changes nothing
+                    raise _lost("the supervisor ended in the middle of the call", error) from error
+        raise AssertionError("the second time returns or raises")
+
+    def _find(self) -> SupervisorInfo:
+        from autodeploy_magic.supervisor.launch import ensure, running
+
+        with self._finding:
+            if self._info is None:
+                self._info = ensure(self._store) if self._start else running(self._store)
+            if self._info is None:
+                raise SupervisorFailed("no supervisor runs", fix="any `%%deploy` starts one")
+            return self._info
+
+
+class _Runner:
+    """Runs jobs through the supervisor; see `contracts.CleanRunner`."""
+
+    def __init__(self, supervisor: Supervisor, executable: str) -> None:
+        self._supervisor = supervisor
+        self._executable = executable
+
+    def run(
+        self,
+        target: str,
+        spec: dict[str, Any],
+        *,
+        paths: tuple[str, ...] = (),
+        env: dict[str, str] | None = None,
+        timeout_s: float = 600.0,
+    ) -> dict[str, Any]:
+        job = {
+            "executable": self._executable,
+            "target": target,
+            "spec": spec,
+            "paths": paths,
+            "env": env or {},
+            "timeout_s": timeout_s,
+        }
+        return self._supervisor.call("POST", "/jobs", dict[str, Any], job)
+
+
+class _Connection(HTTPConnection):
+    """HTTP over a unix socket, one connection for each call."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("supervisor", timeout=SILENCE_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(SILENCE_S)
+        self.sock.connect(self._path)
+
+
+def _read(response: HTTPResponse, kind: type[T], report: Report | None) -> T:
+    if response.status != HTTPStatus.OK:
+        raise SupervisorFailed(
+            f"the supervisor answered {response.status} {response.reason}",
+            fix="call again; `%deploy doctor` looks for the cause",
+        )
+    while line := response.readline():
+        message = msgspec.json.decode(line, type=dict[str, Any])
+        if "result" in message:
+            return msgspec.convert(message["result"], kind)
+        if "error" in message:
+            raise from_payload(message["error"])
+        if report is not None and "progress" in message:
+            report(msgspec.convert(message["progress"], Progress))
+    raise _lost("the supervisor ended in the middle of the call", None)
+
+
+def _lost(what: str, cause: Exception | None) -> SupervisorFailed:
+    return SupervisorFailed(
+        what,
+        why=f"{type(cause).__name__}: {cause}" if cause else "it closed the connection",
+        fix="call again: a new supervisor starts by itself, and takes over what still serves",
+    )

@@ -1,0 +1,173 @@
+"""All deployments of a person: what is desired of each, made so; at the start, what an earlier supervisor left."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import msgspec
+
+from autodeploy_magic.contracts import Desired, Progress, Report, Status
+from autodeploy_magic.errors import AutodeployError, StoreFailed, SupervisorFailed
+from autodeploy_magic.store import Store, check_name
+from autodeploy_magic.supervisor.adopt import Survivor, adopted, choose, end, last_runtime, survivors
+from autodeploy_magic.supervisor.deployment import Deployment
+from autodeploy_magic.supervisor.zygotes import Zygotes
+
+__all__ = ["Deployments"]
+
+log = logging.getLogger(__name__)
+
+
+class Deployments:
+    """The deployments by name. Changes of one are made one after the other, of several side by side."""
+
+    def __init__(self, store: Store, zygotes: Zygotes) -> None:
+        self._store = store
+        self._zygotes = zygotes
+        self._by_name: dict[str, Deployment] = {}
+        self._resuming: set[asyncio.Task[None]] = set()
+
+    @property
+    def executables(self) -> set[str]:
+        """The Pythons that running deployments may need a new worker from."""
+        return {one.desired.executable for one in self._by_name.values() if one.running and one.desired is not None}
+
+    @property
+    def running(self) -> bool:
+        return any(one.running for one in self._by_name.values())
+
+    async def resume(self) -> None:
+        """Take over what still serves, and start again, by and by, what should run and does not."""
+        found = await asyncio.to_thread(survivors, self._store)
+        for name in sorted({*self._store.names(), *found}):
+            group = found.get(name, [])
+            try:
+                await self._resume_one(name, group)
+            except AutodeployError as error:  # a damaged record is one deployment's trouble, not all others'
+                log.warning("%s cannot be resumed: %s", name, error)
+                self._deployment(name).problem = error.what
+                await end(self._store, name, group)
+
+    async def serve(self, desired: Desired, report: Report) -> Status:
+        """Start or swap to what is desired; see `Deployment.serve`."""
+        return await self._deployment(check_name(desired.name)).serve(
+            msgspec.structs.replace(desired, state="running"), report
+        )
+
+    async def start(self, name: str, report: Report) -> Status:
+        """Start a stopped deployment; one that runs is left alone. Raises `UnknownDeployment`."""
+        one = self._known(name)
+        if one.running and one.current is not None:
+            return one.status()
+        return await self.restart(name, report)
+
+    async def restart(self, name: str, report: Report) -> Status:
+        """Swap to new workers of the version that is desired. Raises `UnknownDeployment`."""
+        one = self._known(name)
+        assert one.desired is not None
+        return await self.serve(one.desired, report)
+
+    async def stop(self, name: str) -> Status:
+        return await self._known(name).stop()
+
+    async def remove(self, name: str) -> None:
+        """End it and delete everything of it, a damaged one too. Raises `UnknownDeployment`."""
+        one = self._deployment(name) if self._store.folder(name).is_dir() else self._known(name)
+        await one.remove()
+
+    def status(self, name: str) -> Status:
+        return self._known(name).status()
+
+    def statuses(self) -> list[Status]:
+        """All deployments, by name, those included whose record cannot be read."""
+        known = (one for _, one in sorted(self._by_name.items()))
+        return [one.status() for one in known if one.desired is not None or one.problem]
+
+    async def stop_all(self) -> None:
+        """Stop every deployment; none starts again by itself."""
+        await asyncio.gather(*(one.stop() for one in self._by_name.values() if one.desired is not None))
+
+    async def leave(self) -> None:
+        """Let go of all; their workers serve on."""
+        for task in self._resuming:
+            task.cancel()
+        await asyncio.gather(*self._resuming, return_exceptions=True)
+        for one in self._by_name.values():
+            await one.leave()
+
+    async def _resume_one(self, name: str, found: list[Survivor]) -> None:
+        one = self._deployment(name)
+        desired = self._store.desired(name)
+        runtime = last_runtime(self._store, name)
+        one.last_generation = max(
+            [runtime.generation if runtime is not None else 0, *(survivor.state.generation for survivor in found)]
+        )
+        await end(self._store, name, [survivor for survivor in found if survivor.listening is None])
+        self._adopt(one, desired, [survivor for survivor in found if survivor.listening is not None])
+        one.desired = desired
+        if desired.state == "running" and (one.current is None or one.current.version != desired.version):
+            self._later(one, desired)
+
+    def _adopt(self, one: Deployment, desired: Desired, found: list[Survivor]) -> None:
+        keep = choose(found, desired.version) if found and desired.state == "running" else -1
+        kept = [survivor for survivor in found if survivor.state.generation == keep]
+        if kept:
+            one.listening = kept[0].listening
+            assert one.listening is not None
+            generation = one.generation(desired, one.listening, keep, kept[0].state.version)
+            generation.adopt([adopted(self._store, one.name, survivor) for survivor in kept])
+            one.current = generation
+            self._warm(desired.executable)
+            log.info("%s: took over workers %s", one.name, [survivor.state.pid for survivor in kept])
+        for survivor in found:
+            if survivor.listening is not None and survivor.listening is not one.listening:
+                survivor.listening.close()
+            if survivor not in kept:
+                adopted(self._store, one.name, survivor).drain()
+        if found:
+            one.note_change()
+
+    def _warm(self, executable: str) -> None:
+        """Be ready to replace a worker at once. What serves is not touched where that Python is gone by now."""
+        try:
+            self._zygotes.get(executable)
+        except SupervisorFailed as error:
+            log.warning("%s", error)
+
+    def _later(self, one: Deployment, desired: Desired) -> None:
+        task = asyncio.create_task(_again(one, desired))
+        self._resuming.add(task)
+        task.add_done_callback(self._resuming.discard)
+
+    def _deployment(self, name: str) -> Deployment:
+        found = self._by_name.get(name)
+        if found is None:
+            found = self._by_name[name] = Deployment(self._store, self._zygotes, name, self._ports)
+        return found
+
+    def _known(self, name: str) -> Deployment:
+        found = self._by_name.get(name)
+        if found is None or found.desired is None:
+            self._store.desired(name)  # raises, with the nearest name
+            raise StoreFailed(
+                f"{name} could not be taken over",
+                why=found.problem if found is not None else "its record appeared after the supervisor started",
+                fix=f"deploy it again, or remove it with `%deploy rm {name}`",
+            )
+        return found
+
+    def _ports(self) -> set[int]:
+        """Ports that belong to a deployment, stopped ones included."""
+        return {one.desired.port for one in self._by_name.values() if one.desired is not None}
+
+
+async def _again(one: Deployment, desired: Desired) -> None:
+    def report(progress: Progress) -> None:
+        log.info("%s: %s %s %s", one.name, progress.step, progress.state, progress.detail)
+
+    try:
+        await one.serve(desired, report)
+    except AutodeployError as error:
+        log.warning("%s could not be started again: %s", one.name, error)
+        one.problem = error.what

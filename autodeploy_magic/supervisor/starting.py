@@ -1,0 +1,192 @@
+"""One worker: from the zygote to ready, or found running; and what can be asked of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from autodeploy_magic import settings
+from autodeploy_magic.contracts import Version, WorkerState
+from autodeploy_magic.errors import StartFailed, from_payload
+from autodeploy_magic.serve.log import open_log, tail
+from autodeploy_magic.serve.worker import Spec
+from autodeploy_magic.store import Store
+from autodeploy_magic.supervisor.processes import Child
+from autodeploy_magic.supervisor.watch import Ending, Watched, boot_id
+from autodeploy_magic.supervisor.zygotes import Zygotes
+
+__all__ = ["Launch", "Worker", "control_socket", "metrics_folder"]
+
+TARGET = "autodeploy_magic.serve.worker:main"
+_EXIT_S = 5.0
+
+
+def control_socket(folder: Path, pid: int) -> Path:
+    """The control socket of a worker; see `serve.control`."""
+    return folder / f"worker-{pid}.sock"
+
+
+def metrics_folder(store: Store, name: str) -> Path:
+    """Where each worker of a deployment has a folder for what prometheus_client counts."""
+    return store.folder(name) / "prometheus"
+
+
+class Worker:
+    """A process that serves, started by us or adopted. `ended` is done when it has ended."""
+
+    def __init__(self, process: Watched, ended: asyncio.Future[Ending], state: WorkerState, left: list[Path]) -> None:
+        self.state = state
+        self.ended = ended
+        self._process = process
+        self._child: Child | None = None
+        ended.add_done_callback(lambda future: None if future.cancelled() else _remove(left))
+
+    @classmethod
+    def started(cls, child: Child, state: WorkerState, left: list[Path]) -> Worker:
+        """A worker that has reported ready, and waits for leave to serve."""
+        worker = cls(child.process, child.ended, state, left)
+        worker._child = child
+        return worker
+
+    @property
+    def pid(self) -> int:
+        return self.state.pid
+
+    def serve(self) -> None:
+        """Let a worker that is ready accept connections."""
+        if self._child is not None:
+            self._child.writer.write(b"\n")
+            self._child.writer.close()
+            self._child = None
+
+    def drain(self) -> None:
+        """Let it answer the connections it holds until they are closed, within `drain_s`, and end."""
+        self._process.signal(signal.SIGTERM)
+
+    def hang_up(self) -> None:
+        """Let it answer what it was asked, close idle connections, and end."""
+        self._process.signal(signal.SIGHUP)
+
+    def kill(self) -> None:
+        self._process.signal(signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Starts the workers of one generation, on the listening socket they share."""
+
+    store: Store
+    zygotes: Zygotes
+    executable: str
+    version: Version
+    generation: int
+    listening: socket.socket
+
+    async def worker(self) -> Worker:
+        """Start one and wait until it is ready; it accepts no connection before `Worker.serve`.
+
+        Raises `StartFailed`, with the error it reported, or how it ended and its last lines. Leaves no process behind.
+        """
+        name, number = self.version.deployment, self.version.number
+        timeout_s = float(settings.get("start_timeout_s"))
+        log_file = self.store.log_file(name)
+        log_start = log_file.stat().st_size if log_file.exists() else 0
+        log_fd = open_log(log_file)
+        child: Child | None = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                child = await self.zygotes.start(self.executable, "worker", self._order(), log_fd, self.listening)
+                answer = await child.reader.readline()
+            if answer.startswith(b'{"ready"'):
+                return self._ready(child)
+            ending = await _exit(child)
+        except TimeoutError:
+            raise StartFailed(
+                f"version {number} of {name} was not ready within {timeout_s:g} s",
+                why=tail(log_file, since=log_start),
+                fix="raise AUTODEPLOY_START_TIMEOUT_S if the model takes long to load",
+            ) from None
+        finally:
+            os.close(log_fd)
+            if child is not None and not child.serving:
+                child.kill()
+                await child.ended
+                _remove(self._left(child.pid))
+        if answer.endswith(b"\n"):
+            error = from_payload(msgspec.json.decode(answer)["error"])
+            error.details.setdefault("log", tail(log_file, since=log_start))
+            raise error
+        raise StartFailed(
+            f"version {number} of {name} did not start: {ending}",
+            why=tail(log_file, since=log_start),
+            fix=f"`%deploy logs {name}` has more",
+        )
+
+    def _ready(self, child: Child) -> Worker:
+        child.serving = True
+        state = WorkerState(
+            pid=child.pid,
+            create_time=child.process.created,
+            boot_id=boot_id(),
+            generation=self.generation,
+            version=self.version.number,
+            ready=True,
+        )
+        return Worker.started(child, state, self._left(child.pid))
+
+    def _left(self, pid: int) -> list[Path]:
+        return [
+            control_socket(self.store.runtime_dir, pid),
+            metrics_folder(self.store, self.version.deployment) / str(pid),
+        ]
+
+    def _order(self) -> dict[str, Any]:
+        name = self.version.deployment
+        folder = self.store.folder(name)
+        spec = Spec(
+            name=name,
+            version=self.version.number,
+            generation=self.generation,
+            folder=str(
+                folder / self.version.model_path
+                if self.version.model_path
+                else self.store.version_folder(name, self.version.number)
+            ),
+            bento_path=str(folder / self.version.bento_path) if self.version.bento_path else "",
+            token=self.store.token(name),
+            control=str(self.store.runtime_dir),
+            metrics=str(metrics_folder(self.store, name)),
+            log_file=str(self.store.log_file(name)),
+            drain_s=float(settings.get("drain_s")),
+        )
+        env = {"BENTOML_HOME": str(self.store.bentoml_home(name))}
+        return {"target": TARGET, "spec": msgspec.to_builtins(spec), "paths": [], "env": env}
+
+
+async def _exit(child: Child) -> Ending:
+    """How a worker ended that did not report ready; one that lingers is killed."""
+    try:
+        async with asyncio.timeout(_EXIT_S):
+            return await asyncio.shield(child.ended)
+    except TimeoutError:
+        child.kill()
+        return await child.ended
+
+
+def _remove(left: list[Path]) -> None:
+    """Remove what a killed worker could not: its control socket, its metrics."""
+    for path in left:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()

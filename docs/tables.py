@@ -1,0 +1,107 @@
+"""Rewrite the tables of the README from the registries they describe: `python docs/tables.py`, or `--check` to compare.
+
+A table stands between `<!-- table: NAME -->` and `<!-- end of table -->`; NAME is a key of `TABLES`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from pathlib import Path
+
+from autodeploy_magic.errors import RequestRefused
+from autodeploy_magic.registry import EXPORTERS, PROTOCOLS, load
+from autodeploy_magic.settings import KNOBS
+from autodeploy_magic.verbs import VERBS
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def settings() -> str:
+    """Every knob, as a person sets it."""
+    rows = (
+        (f"`{knob.name}`", f"`{knob.default}`" if knob.default != "" else "", knob.unit, f"`{knob.env}`", knob.help)
+        for knob in KNOBS.values()
+    )
+    return _table(("setting", "default", "unit", "environment variable", "meaning"), rows)
+
+
+def verbs() -> str:
+    """Every verb, and the options that it takes in a notebook."""
+    rows = (
+        (
+            f"`{verb.name}`",
+            verb.help,
+            " ".join(f"`{option.flag}`" for option in verb.options_on("magic") if not option.positional),
+        )
+        for verb in VERBS.values()
+    )
+    return _table(("verb", "what it does", "options"), rows)
+
+
+def exporters() -> str:
+    """What can be deployed, in the order the frameworks are asked."""
+    found = ((name, load(reference)) for name, reference in EXPORTERS.items())
+    rows = ((f"`{name}`", _first_sentence(one), ", ".join(one.formats)) for name, one in found)
+    return _table(("exporter", "what it takes", "formats"), rows)
+
+
+def protocols() -> str:
+    """What a deployment's port speaks."""
+    modules = (import_module(reference.partition(":")[0]) for reference in PROTOCOLS.values())
+    return _table(("what a client can call",), ((_first_sentence(module),) for module in modules))
+
+
+def refusals() -> str:
+    """What a deployment answers to a request that it refuses."""
+    rows = ((str(kind.status), f"`{kind.__name__}`", _first_sentence(kind)) for kind in _below(RequestRefused))
+    return _table(("status", "error", "when"), sorted(rows))
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "exporters": exporters,
+    "protocols": protocols,
+    "refusals": refusals,
+    "settings": settings,
+    "verbs": verbs,
+}
+
+
+def rewritten(text: str) -> str:
+    """Return `text` with every marked table made anew."""
+    block = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+    return block.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}{found[3]}", text)
+
+
+def main(arguments: list[str]) -> int:
+    """Rewrite the README; with --check only tell, by the exit status, whether that would change it."""
+    old = README.read_text("utf-8")
+    new = rewritten(old)
+    if "--check" in arguments:
+        if new != old:
+            print("README.md: a table is out of date; `make tables` rewrites it")
+        return int(new != old)
+    README.write_text(new, "utf-8")
+    return 0
+
+
+def _below(root: type[RequestRefused]) -> list[type[RequestRefused]]:
+    return [kind for child in root.__subclasses__() for kind in (child, *_below(child))]
+
+
+def _first_sentence(value: object) -> str:
+    text = " ".join((value.__doc__ or "").split())
+    if not text:
+        raise SystemExit(f"{value!r} has no docstring to make a table from")
+    return re.split(r"(?<=[.])\s+(?=[A-Z])", text)[0]
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
