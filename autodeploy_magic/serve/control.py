@@ -1,7 +1,8 @@
 """A worker's control socket: whoever connects is told who answers, and handed the listening socket.
 
 That is how a supervisor that was killed finds its deployments again: its successor connects, and needs no port of its
-own. The socket stands in a folder that only its owner can enter.
+own. A connection is held until this worker accepts no more requests, so that its end tells a swap that the old
+generation is out. The socket stands in a folder that only its owner can enter.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Control:
         self._path = path
         self._listening = listening
         self._who = msgspec.json.encode(who)
+        self._held: set[socket.socket] = set()
         with contextlib.suppress(FileNotFoundError):
             path.unlink()  # of an earlier process with this pid
         self._socket = socket.socket(socket.AF_UNIX)
@@ -37,17 +39,29 @@ class Control:
         asyncio.get_running_loop().add_reader(self._socket, self._answer)
 
     def close(self) -> None:
-        """Stop answering: this worker can no longer be adopted."""
+        """Stop answering: this worker accepts no more, and can no longer be adopted."""
         asyncio.get_running_loop().remove_reader(self._socket)
         self._socket.close()
+        for connection in list(self._held):
+            self._let_go(connection)
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
 
     def _answer(self) -> None:
         with contextlib.suppress(BlockingIOError, ConnectionError):
             connection, _ = self._socket.accept()
-            with connection:
+            self._held.add(connection)
+            # Readable means that the other side has gone: it has nothing to say.
+            asyncio.get_running_loop().add_reader(connection, self._let_go, connection)
+            try:
                 socket.send_fds(connection, [self._who], [self._listening.fileno()])
+            except OSError:
+                self._let_go(connection)
+
+    def _let_go(self, connection: socket.socket) -> None:
+        asyncio.get_running_loop().remove_reader(connection)
+        self._held.discard(connection)
+        connection.close()
 
 
 def ask(path: Path, timeout_s: float) -> tuple[dict[str, Any], socket.socket] | None:

@@ -146,7 +146,7 @@ class Deployment:
 
     async def _swap(self, desired: Desired) -> None:
         listening, desired = self._listen(desired)
-        new = None
+        old, new = self.current, None
         try:
             self.last_generation += 1
             new = self.generation(desired, listening, self.last_generation, desired.version)
@@ -161,6 +161,9 @@ class Deployment:
         if listening is not self.listening:
             self._close_port()
             self.listening = listening
+        if old is not None:
+            # From here on every new connection is answered by the new version.
+            await old.accepts_no_more.wait()
 
     def _take_over(self, new: Generation, desired: Desired) -> None:
         """Make `new` the generation that serves, and drain the old. Where that cannot be written down, nothing changes.

@@ -43,6 +43,7 @@ class Generation:
         self._changed = changed
         self._deaths: deque[float] = deque(maxlen=LOOP_DEATHS)
         self._tasks: set[asyncio.Task[None]] = set()
+        self.accepts_no_more = asyncio.Event()
 
     @property
     def number(self) -> int:
@@ -83,8 +84,16 @@ class Generation:
             self._keep(self._look_after(worker))
 
     async def drain(self) -> None:
-        """Let the workers answer what they hold and end; kill those that do not. Returns once all have ended."""
-        await self._close(Worker.drain, float(settings.get("drain_s")) + GRACE_S + _KILL_S)
+        """Let the workers answer what they hold and end; kill those that do not. Returns once all have ended.
+
+        `accepts_no_more` is set as soon as none of them takes a new connection.
+        """
+        try:
+            await self.abandon()
+            await asyncio.gather(*(worker.retire() for worker in self._living()))
+        finally:
+            self.accepts_no_more.set()
+        await self._see_off(float(settings.get("drain_s")) + GRACE_S + _KILL_S)
 
     async def hang_up(self) -> None:
         """Let the workers answer what they were asked, and end; idle connections are closed."""
@@ -103,9 +112,16 @@ class Generation:
 
     async def _close(self, end: Callable[[Worker], None], within_s: float) -> None:
         await self.abandon()
-        workers = [worker for worker in self.workers if not worker.ended.done()]
-        for worker in workers:
+        for worker in self._living():
             end(worker)
+        await self._see_off(within_s)
+
+    def _living(self) -> list[Worker]:
+        return [worker for worker in self.workers if not worker.ended.done()]
+
+    async def _see_off(self, within_s: float) -> None:
+        """Wait until the workers have ended, and kill those that take too long."""
+        workers = self._living()
         if workers:
             await asyncio.wait([worker.ended for worker in workers], timeout=within_s)
         for worker in workers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -26,8 +27,12 @@ from autodeploy_magic.supervisor.zygotes import Zygotes
 
 __all__ = ["Launch", "Worker", "control_socket", "metrics_folder"]
 
+log = logging.getLogger(__name__)
+
 TARGET = "autodeploy_magic.serve.worker:main"
 _EXIT_S = 5.0
+_ACCEPTS_S = 2.0
+"""How long a worker may take to stop accepting: it does so between two requests."""
 
 
 def control_socket(folder: Path, pid: int) -> Path:
@@ -41,13 +46,17 @@ def metrics_folder(store: Store, name: str) -> Path:
 
 
 class Worker:
-    """A process that serves, started by us or adopted. `ended` is done when it has ended."""
+    """A process that serves, started by us or adopted. `ended` is done when it has ended.
+
+    `left` are what it leaves behind, its control socket first.
+    """
 
     def __init__(self, process: Watched, ended: asyncio.Future[Ending], state: WorkerState, left: list[Path]) -> None:
         self.state = state
         self.ended = ended
         self._process = process
         self._child: Child | None = None
+        self._control = left[0]
         ended.add_done_callback(lambda future: None if future.cancelled() else _remove(left))
 
     @classmethod
@@ -71,6 +80,23 @@ class Worker:
     def drain(self) -> None:
         """Let it answer the connections it holds until they are closed, within `drain_s`, and end."""
         self._process.signal(signal.SIGTERM)
+
+    async def retire(self) -> None:
+        """`drain` it, and return once it accepts no new connection, which it tells by closing its control socket."""
+        told = False
+        try:
+            async with asyncio.timeout(_ACCEPTS_S):
+                reader, writer = await asyncio.open_unix_connection(self._control)
+                with contextlib.closing(writer):
+                    await reader.read(1)  # it holds the connection from here on
+                    self.drain()
+                    told = True
+                    await reader.read()
+        except (OSError, TimeoutError) as error:
+            log.warning("worker %d did not tell that it accepts no more: %r", self.pid, error)
+        finally:
+            if not told:  # a second signal would end it at once
+                self.drain()
 
     def hang_up(self) -> None:
         """Let it answer what it was asked, close idle connections, and end."""
