@@ -186,7 +186,7 @@ class Desired(Record, frozen=True, kw_only=True):
     """What the person wants of a deployment; the supervisor makes it so. Kept in `deployment.json`.
 
     `version` is the champion's number. `executable` is the Python that the workers run in. `port` is fixed at the first
-    start and kept, so that the URL stays.
+    start and kept, so that the URL stays. `settings` are the knobs that travel with it (`settings.travelling`).
     """
 
     schema: int = SCHEMA
@@ -198,6 +198,7 @@ class Desired(Record, frozen=True, kw_only=True):
     workers: int = 1
     state: Literal["running", "stopped"] = "running"
     history: tuple[int, ...] = ()
+    settings: dict[str, float | int | str] = {}
 
 
 class WorkerState(Record, frozen=True, kw_only=True):

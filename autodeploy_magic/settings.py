@@ -14,17 +14,21 @@ from typing import Any
 
 from autodeploy_magic.errors import InvalidOption
 
-__all__ = ["KNOBS", "Knob", "get", "reset", "set_option"]
+__all__ = ["KNOBS", "Knob", "get", "reset", "set_option", "travelling"]
 
 
 @dataclass(frozen=True)
 class Knob:
-    """One setting. `unit` is "" for a plain number or text; the type of `default` is the type of the value."""
+    """One setting. `unit` is "" for a plain number or text; the type of `default` is the type of the value.
+
+    `travels` says that a deployment keeps the value it was deployed or restarted with, whichever process serves it.
+    """
 
     name: str
     default: str | int | float | bool
     unit: str
     help: str
+    travels: bool = False
 
     @property
     def env(self) -> str:
@@ -38,14 +42,14 @@ KNOBS: dict[str, Knob] = {
         Knob("home", "", "", "state folder; empty means the platform's own place for user state"),
         Knob("host", "127.0.0.1", "", "address that deployments listen on, an IP literal"),
         Knob("workers", 1, "processes", "worker processes of a new deployment"),
-        Knob("max_body_bytes", 16 * 1024 * 1024, "bytes", "largest request body a deployment accepts"),
-        Knob("max_rows", 10_000, "rows", "most rows that one request may carry"),
+        Knob("max_body_bytes", 16 * 1024 * 1024, "bytes", "largest request body a deployment accepts", travels=True),
+        Knob("max_rows", 10_000, "rows", "most rows that one request may carry", travels=True),
         Knob("replay_rows", 1_000, "rows", "most rows of the sample that a version is verified on"),
         Knob("self_check_rows", 16, "rows", "rows that travel in the Bento and are replayed at every start"),
-        Knob("probability_tolerance", 1e-3, "", "largest difference of a probability that passes verification"),
-        Knob("value_tolerance", 1e-4, "", "largest difference of a value, relative to the spread of the live answers"),
+        Knob("probability_tolerance", 1e-3, "", "largest difference of a probability that passes verification", True),
+        Knob("value_tolerance", 1e-4, "", "largest difference of a value, relative to the answers' spread", True),
         Knob("start_timeout_s", 60.0, "seconds", "how long a worker may take to be ready"),
-        Knob("drain_s", 5.0, "seconds", "how long a replaced worker keeps answering connections it already holds"),
+        Knob("drain_s", 5.0, "seconds", "how long a replaced worker keeps answering connections it holds", True),
         Knob("idle_s", 600.0, "seconds", "how long the background process stays when nothing runs and nobody asks"),
         Knob("build_timeout_s", 600.0, "seconds", "how long one step of a build may take in its clean process"),
         Knob(
@@ -79,6 +83,11 @@ def set_option(name: str, value: Any) -> None:
     if name not in KNOBS:
         raise InvalidOption(f"there is no setting {name!r}", fix=f"the settings are: {', '.join(sorted(KNOBS))}")
     _chosen[name] = _parse(KNOBS[name], value, f"setting {name}")
+
+
+def travelling() -> dict[str, Any]:
+    """The values that a deployment is to keep, as they are here and now."""
+    return {knob.name: get(knob.name) for knob in KNOBS.values() if knob.travels}
 
 
 def reset() -> None:

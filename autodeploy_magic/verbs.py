@@ -263,9 +263,13 @@ def _add(parser: argparse.ArgumentParser, option: Option, surface: Surface) -> N
 
 def _refuse(parser: argparse.ArgumentParser, word: str) -> NoReturn:
     flags = re.findall(r"--[a-z-]+", parser.format_usage())
+    usage = " ".join(parser.format_usage().split())
+    if not word.startswith("-"):
+        raise InvalidOption(
+            f"{word!r} is one word too many",
+            why="an option takes the name of a variable, or one word; a text with spaces stands in quotes",
+            fix=f"put an expression into a variable first, and name that; {usage}",
+        )
     close = difflib.get_close_matches(word.partition("=")[0], flags, 1)
-    raise InvalidOption(
-        f"{parser.prog} has no option {word!r}" if word.startswith("-") else f"{word!r} is one word too many",
-        why=f"did you mean {close[0]}?" if close else "",
-        fix=" ".join(parser.format_usage().split()),
-    )
+    why = f"did you mean {close[0]}?" if close else ""
+    raise InvalidOption(f"{parser.prog} has no option {word!r}", why=why, fix=usage)

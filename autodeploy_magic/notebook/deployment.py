@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from autodeploy_magic import settings
 from autodeploy_magic.contracts import Desired, Version
 from autodeploy_magic.errors import InvalidOption, UnknownVersion
 from autodeploy_magic.notebook.http import Connection
@@ -37,7 +38,7 @@ class Deployment(View):
         self._store = store or Store()
         self._outcome = outcome
         self._connection: Connection | None = None
-        self._reached = ("", 0)
+        self._reached: Desired | None = None
         self._known: dict[int, Version] = {}
 
     # --- what it is
@@ -159,8 +160,11 @@ class Deployment(View):
         return self
 
     def restart(self) -> Deployment:
-        """Replace the workers by fresh ones, without a failed request."""
-        self._reported("restart", lambda report: self._supervisor.restart(self.name, report))
+        """Replace the workers by fresh ones, with the settings as they are here and now, without a failed request."""
+        import msgspec
+
+        wanted = msgspec.structs.replace(self._desired, settings=settings.travelling(), state="running")
+        self._reported("restart", lambda report: self._supervisor.serve(wanted, report))
         return self
 
     def stop(self) -> Deployment:
@@ -244,11 +248,10 @@ class Deployment(View):
     def _call(self, body: Any) -> dict[str, Any]:
         __tracebackhide__ = True
         desired = self._desired
-        reached = (url_of(desired), desired.version)
-        # A replaced worker answers once more on a connection that it holds: a new version gets a new connection.
-        if self._connection is None or self._reached != reached:
-            self._connection = Connection(self.name, reached[0], self.token)
-            self._reached = reached
+        # A replaced worker answers once more on a connection that it holds: what is new gets a new connection.
+        if self._connection is None or self._reached != desired:
+            self._connection = Connection(self.name, url_of(desired), self.token)
+            self._reached = desired
         return self._connection.post("/predict", body)
 
     def _as_verified(self, version: Version, rows: int, answer: Mapping[str, Any]) -> bool | None:

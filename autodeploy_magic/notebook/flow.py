@@ -214,6 +214,7 @@ def _desired(order: Order, before: Desired | None, version: int) -> Desired:
             host=str(settings.get("host")),
             port=order.port or 0,
             workers=order.workers or int(settings.get("workers")),
+            settings=settings.travelling(),
         )
     history = before.history if before.version == version else (*before.history, before.version)
     return Desired(
@@ -224,6 +225,7 @@ def _desired(order: Order, before: Desired | None, version: int) -> Desired:
         port=order.port or before.port,
         workers=order.workers or before.workers,
         history=history,
+        settings=settings.travelling(),
     )
 
 

@@ -35,7 +35,7 @@ def main(spec: dict[str, Any]) -> dict[str, Any]:
     sample = msgspec.json.decode(Path(spec.get("sample") or Path(spec["folder"]) / "sample.json").read_bytes())
     names = spec.get("outputs") or [output.name for output in served.version.outputs]
     inputs = sample["inputs"]
-    answers = served.predict(inputs, names)
+    answers = served.replay(inputs, names)
     result: dict[str, Any] = {
         "answers": answers,
         "seconds_to_load": loaded_s,

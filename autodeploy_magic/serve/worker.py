@@ -42,7 +42,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     control: str
     metrics: str
     log_file: str
-    drain_s: float
+    settings: dict[str, float | int | str]
 
 
 def main(spec: dict[str, Any], handed: dict[str, Any]) -> int:
@@ -54,6 +54,8 @@ def main(spec: dict[str, Any], handed: dict[str, Any]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(process)d: %(message)s", force=True)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start and end are ours to tell
     order = msgspec.convert(spec, Spec)
+    for name, value in order.settings.items():
+        settings.set_option(name, value)
     channel: socket.socket = handed["channel"]
     log.info("%s version %d, generation %d: loading", order.name, order.version, order.generation)
     metrics = Path(order.metrics) / str(os.getpid())
@@ -108,7 +110,7 @@ async def _serve(order: Spec, app: Any, channel: socket.socket, listening: socke
             shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
             os._exit(128 + number)
         log.info("draining")
-        server.stop(drain_s=0.0 if number == signal.SIGHUP else order.drain_s)
+        server.stop(drain_s=0.0 if number == signal.SIGHUP else float(settings.get("drain_s")))
 
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop, number)

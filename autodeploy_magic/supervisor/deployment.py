@@ -141,7 +141,7 @@ class Deployment:
     def generation(self, desired: Desired, listening: socket.socket, number: int, version: int) -> Generation:
         """A generation of this deployment that has no workers yet."""
         found = self._store.version(self.name, version)
-        launch = Launch(self._store, self._zygotes, desired.executable, found, number, listening)
+        launch = Launch(self._store, self._zygotes, desired.executable, found, number, listening, desired.settings)
         return Generation(launch, desired.workers, self.note_change)
 
     async def _swap(self, desired: Desired) -> None:

@@ -93,7 +93,7 @@ class Generation:
             await asyncio.gather(*(worker.retire() for worker in self._living()))
         finally:
             self.accepts_no_more.set()
-        await self._see_off(float(settings.get("drain_s")) + GRACE_S + _KILL_S)
+        await self._see_off(float(self.launch.settings.get("drain_s", settings.get("drain_s"))) + GRACE_S + _KILL_S)
 
     async def hang_up(self) -> None:
         """Let the workers answer what they were asked, and end; idle connections are closed."""

@@ -116,6 +116,7 @@ class Launch:
     version: Version
     generation: int
     listening: socket.socket
+    settings: dict[str, float | int | str]
 
     async def worker(self) -> Worker:
         """Start one and wait until it is ready; it accepts no connection before `Worker.serve`.
@@ -192,7 +193,7 @@ class Launch:
             control=str(self.store.runtime_dir),
             metrics=str(metrics_folder(self.store, name)),
             log_file=str(self.store.log_file(name)),
-            drain_s=float(settings.get("drain_s")),
+            settings=self.settings,
         )
         env = {"BENTOML_HOME": str(self.store.bentoml_home(name))}
         return {"target": TARGET, "spec": msgspec.to_builtins(spec), "paths": [], "env": env}

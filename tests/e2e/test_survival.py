@@ -28,6 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 X, y = load_breast_cancer(return_X_y=True)
 """
+MODEL = "LogisticRegression(max_iter=5000).fit(X, y)"
 DEPLOY = (
     "%%deploy cancer --sample X --out dep\nmodel = make_pipeline(StandardScaler(), LogisticRegression(C={})).fit(X, y)"
 )
@@ -187,14 +188,20 @@ def test_cells_that_fail_leave_the_old_version_serving(open_notebook: Callable[[
     for cell, words in [
         ("%%deploy cancer --sample X\nraise ValueError('mine')", "ValueError"),
         ("%%deploy cancer --sample X\nmodel = LogisticRegression()", "not been fitted"),
-        ("%%deploy cancer\nmodel = LogisticRegression().fit(X, y)", "sample"),
-        ("%%deploy cancer --sample X\na = LogisticRegression().fit(X, y); b = LogisticRegression().fit(X, y)", "a (LogisticRegression), b"),
-        ("%%deploy cancer --sample X[:, :3]\nmodel = LogisticRegression().fit(X, y)", "X[:, :3]"),
-        ("%%deploy cancer --sample Z\nmodel = LogisticRegression().fit(X, y)", "Z"),
-        ("%%deploy cancer --smaple X\nmodel = LogisticRegression().fit(X, y)", "--sample"),
+        ("%%deploy cancer\nmodel = LogisticRegression(max_iter=5000).fit(X, y)", "sample"),
+        (
+            f"%%deploy cancer --sample X\na = {MODEL}; b = {MODEL}",
+            "a (LogisticRegression), b",
+        ),
+        (
+            "%%deploy cancer --sample X[:, :3]\nmodel = LogisticRegression(max_iter=5000).fit(X, y)",
+            "name of a variable",
+        ),
+        ("%%deploy cancer --sample Z\nmodel = LogisticRegression(max_iter=5000).fit(X, y)", "Z"),
+        ("%%deploy cancer --smaple X\nmodel = LogisticRegression(max_iter=5000).fit(X, y)", "--sample"),
         ("small = X[:, :3]\n", ""),
-        ("%%deploy cancer --sample small\nmodel = LogisticRegression().fit(X, y)", "30"),
-        ("%%deploy Cancer!\nmodel = LogisticRegression().fit(X, y)", "'cancer'"),
+        ("%%deploy cancer --sample small\nmodel = LogisticRegression(max_iter=5000).fit(X, y)", "30"),
+        ("%%deploy Cancer!\nmodel = LogisticRegression(max_iter=5000).fit(X, y)", "'cancer'"),
     ]:
         if not words:
             notebook.run(cell)

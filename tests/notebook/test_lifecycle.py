@@ -212,6 +212,21 @@ def test_unchanged_content_is_recognised_and_served_again_where_it_was_stopped(s
     assert dep.predict(X[:1]) == model.predict(X[:1])
 
 
+def test_a_restart_takes_the_settings_of_now(served: Store, classifier: Any) -> None:
+    dep = ad.deploy(classifier, "limits", X, quiet=True)
+    settings.set_option("max_rows", 2)
+    try:
+        assert len(dep.predict(X[:3])) == 3, "a running deployment keeps what it was deployed with"
+        dep.restart()
+        with pytest.raises(BodyTooLarge, match="3 rows"):
+            dep.predict(X[:3])
+    finally:
+        settings.reset()
+    dep.restart()
+    assert len(dep.predict(X[:3])) == 3
+    dep.rm()
+
+
 def test_stop_start_restart_and_rm(served: Store) -> None:
     dep = ad.deploy(DecisionTreeClassifier().fit(X, Y), "short", X, quiet=True, workers=2)
     url, generation = dep.url, dep.status.generation
@@ -318,4 +333,4 @@ def test_open_gives_the_page(iris: ad.Deployment, monkeypatch: pytest.MonkeyPatc
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", opened.append)
     assert iris.open() == f"{iris.url}/"
-    assert opened == [f"{iris.url}/"]
+    assert opened == [f"{iris.url}/#token={iris.token}"], "in the fragment, which is sent to no server"

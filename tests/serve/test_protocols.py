@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,23 +26,27 @@ TOKEN = "a-token-of-the-test"
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
 
 
+class Server(uvicorn.Server):
+    """Tells when it is up."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = threading.Event()
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+
 @pytest.fixture
 def address(version_folder: Path) -> Iterator[str]:
     """HOST:PORT of a real server of the version."""
-    config = uvicorn.Config(make_app(ServedModel.load(version_folder), token=TOKEN), port=0, log_level="warning")
-    server = uvicorn.Server(config)
-    started = threading.Event()
-
-    async def run() -> None:
-        task = asyncio.ensure_future(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.005)
-        started.set()
-        await task
-
-    thread = threading.Thread(target=asyncio.run, args=(run(),))
+    server = Server(
+        uvicorn.Config(make_app(ServedModel.load(version_folder), token=TOKEN), port=0, log_level="warning")
+    )
+    thread = threading.Thread(target=server.run)
     thread.start()
-    assert started.wait(20)
+    assert server.up.wait(20)
     host, port = server.servers[0].sockets[0].getsockname()
     yield f"{host}:{port}"
     server.should_exit = True

@@ -53,7 +53,7 @@ class Started:
             control=str(self.sockets),
             metrics=str(self.metrics),
             log_file=str(self.log),
-            drain_s=drain_s,
+            settings={"drain_s": drain_s},
         )
         order = {
             "target": "autodeploy_magic.serve.worker:main",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any, ClassVar
@@ -96,6 +97,7 @@ def _has_external_data(data: bytes) -> bool:
 
 
 def _session(model: Any) -> Any:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before its import, which starts a thread that uploads
     onnxruntime = need("onnxruntime", "answering with an ONNX model")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

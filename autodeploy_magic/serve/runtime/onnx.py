@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,8 @@ class OnnxRunner:
     needs_container = False
 
     def __init__(self, path: Path, version: Version, *, threads: int) -> None:
+        # It reports each model to its maker otherwise, by a thread that it starts at import.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
