@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from autodeploy_magic import settings
 from autodeploy_magic.contracts import Desired, Version
 from autodeploy_magic.errors import InvalidOption, UnknownVersion
+from autodeploy_magic.metrics import recent
 from autodeploy_magic.notebook.http import Connection
 from autodeploy_magic.notebook.progress import steps_of
 from autodeploy_magic.notebook.result import Card, Outcome, ShownStatus
@@ -61,7 +62,7 @@ class Deployment(View):
     @property
     def status(self) -> ShownStatus:
         """How it is now, as the supervisor sees it."""
-        return ShownStatus.of(self._supervisor.status(self.name))
+        return ShownStatus.of(self._supervisor.status(self.name), recent(self._store.metrics_file(self.name), 60))
 
     def versions(self) -> Versions:
         """The versions kept, oldest first."""

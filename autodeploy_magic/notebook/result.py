@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autodeploy_magic.contracts import Candidate, Status, Version
+from autodeploy_magic.metrics import Summary
 from autodeploy_magic.notebook.html import Markup, card, details, element, facts, join, table
 from autodeploy_magic.notebook.snippets import Snippets
-from autodeploy_magic.notebook.text import ago_text, grid, seconds_text, size_text
+from autodeploy_magic.notebook.text import ago_text, grid, seconds_text, size_text, traffic_text
 from autodeploy_magic.notebook.views import ShownDifference, View, head, parity_text
 
 __all__ = ["Card", "Outcome", "Plan", "ShownStatus"]
@@ -164,20 +165,26 @@ class Plan(View):
 
 
 class ShownStatus(Status, View, frozen=True, kw_only=True):
-    """How a deployment is now, with its workers."""
+    """How a deployment is now, with its workers, and what it answered in the last minute."""
+
+    traffic: Summary | None = None
 
     @classmethod
-    def of(cls, status: Status) -> ShownStatus:
-        return cls(**{name: getattr(status, name) for name in Status.__struct_fields__})
+    def of(cls, status: Status, traffic: Summary | None = None) -> ShownStatus:
+        return cls(**{name: getattr(status, name) for name in Status.__struct_fields__}, traffic=traffic)
 
     def text(self) -> str:
         reason = f" ({self.reason})" if self.reason else ""
         first = f"{_dot(self)} {self.name} v{self.version}  {self.state}{reason}  {self.url}".rstrip()
-        return "\n".join([first, *([grid(_WORKER_HEAD, self._rows())] if self.workers else [])])
+        return "\n".join([first, f"  last minute: {traffic_text(self.traffic)}", *self._grid()])
 
     def html(self) -> Markup:
         workers = table(_WORKER_HEAD, self._rows(), numeric=(0, 1, 2)) if self.workers else ""
-        return card(head(self), workers, label=f"status of {self.name}")
+        traffic = facts(("last minute", traffic_text(self.traffic)))
+        return card(head(self), traffic, workers, label=f"status of {self.name}")
+
+    def _grid(self) -> list[str]:
+        return [grid(_WORKER_HEAD, self._rows())] if self.workers else []
 
     def _rows(self) -> list[tuple[str, ...]]:
         return [

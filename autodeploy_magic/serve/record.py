@@ -47,9 +47,10 @@ class Recorder:
         self._thread.start()
 
     def close(self) -> None:
-        """Write what is queued and end the thread; waits at most a few seconds."""
+        """Write what is queued and end the thread, if it was started; waits at most a few seconds."""
         self._stop.set()
-        self._thread.join(timeout=5.0)
+        if self._thread.ident is not None:
+            self._thread.join(timeout=5.0)
 
     def observe(self, *, status: int, seconds: float, rows: int, bytes_in: int, bytes_out: int) -> None:
         """Note one answer. Never blocks and never raises."""

@@ -24,6 +24,7 @@ import msgspec
 
 from autodeploy_magic import settings
 from autodeploy_magic.errors import AutodeployError, StartFailed
+from autodeploy_magic.serve.record import Recorder
 
 __all__ = ["Spec", "main"]
 
@@ -40,6 +41,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     bento_path: str
     token: str
     control: str
+    prometheus: str
     metrics: str
     log_file: str
     settings: dict[str, float | int | str]
@@ -58,24 +60,27 @@ def main(spec: dict[str, Any], handed: dict[str, Any]) -> int:
         settings.set_option(name, value)
     channel: socket.socket = handed["channel"]
     log.info("%s version %d, generation %d: loading", order.name, order.version, order.generation)
-    metrics = Path(order.metrics) / str(os.getpid())
-    metrics.mkdir(parents=True, exist_ok=True)
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
+    prometheus = Path(order.prometheus) / str(os.getpid())
+    prometheus.mkdir(parents=True, exist_ok=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(prometheus)
+    recorder = Recorder(Path(order.metrics), worker=os.getpid(), version=order.version)
     try:
-        app = _load(order)
+        app = _load(order, recorder)
         import uvloop
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_serve(order, app, channel, socket.socket(fileno=handed["listen"]), started))
+            listening = socket.socket(fileno=handed["listen"])
+            return runner.run(_serve(order, app, channel, listening, recorder, started))
     except Exception as error:  # loading runs the model's own library and the person's code, which may raise anything
         log.exception("%s version %d did not start", order.name, order.version)
         _tell(channel, {"error": _explain(order, error).to_payload()})
         return 1
     finally:
-        shutil.rmtree(metrics, ignore_errors=True)
+        recorder.close()
+        shutil.rmtree(prometheus, ignore_errors=True)
 
 
-def _load(order: Spec) -> Any:
+def _load(order: Spec, recorder: Recorder) -> Any:
     from autodeploy_magic.serve.app import make_app
     from autodeploy_magic.serve.bento import load_served
     from autodeploy_magic.serve.mount import LazyBento
@@ -83,10 +88,12 @@ def _load(order: Spec) -> Any:
     served = load_served(order.folder)
     served.self_check()
     bento = LazyBento(Path(order.bento_path)) if order.bento_path else None
-    return make_app(served, token=order.token or None, bento_app=bento)
+    return make_app(served, token=order.token or None, bento_app=bento, observe=recorder.observe)
 
 
-async def _serve(order: Spec, app: Any, channel: socket.socket, listening: socket.socket, started: float) -> int:
+async def _serve(
+    order: Spec, app: Any, channel: socket.socket, listening: socket.socket, recorder: Recorder, started: float
+) -> int:
     from autodeploy_magic.serve.control import Control
     from autodeploy_magic.serve.log import keep_small
     from autodeploy_magic.serve.server import Config, Server
@@ -95,6 +102,7 @@ async def _serve(order: Spec, app: Any, channel: socket.socket, listening: socke
     if not await _may_serve(channel, {"ready": {**who, "seconds": time.perf_counter() - started}}):
         log.info("the supervisor went away before it let this worker serve")
         return 0
+    recorder.start()
     control = Control(Path(order.control) / f"worker-{os.getpid()}.sock", listening, who)
     log_file, log_bytes = Path(order.log_file), int(settings.get("log_bytes"))
 

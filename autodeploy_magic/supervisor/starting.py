@@ -191,7 +191,8 @@ class Launch:
             bento_path=str(folder / self.version.bento_path) if self.version.bento_path else "",
             token=self.store.token(name),
             control=str(self.store.runtime_dir),
-            metrics=str(metrics_folder(self.store, name)),
+            prometheus=str(metrics_folder(self.store, name)),
+            metrics=str(self.store.metrics_file(name)),
             log_file=str(self.store.log_file(name)),
             settings=self.settings,
         )

@@ -212,6 +212,20 @@ def test_unchanged_content_is_recognised_and_served_again_where_it_was_stopped(s
     assert dep.predict(X[:1]) == model.predict(X[:1])
 
 
+def test_the_status_tells_what_was_answered(served: Store, classifier: Any) -> None:
+    dep = ad.deploy(classifier, "counted", X, quiet=True)
+    for _ in range(4):
+        dep.predict(X[:2])
+    with pytest.raises(InvalidInputs):
+        dep.predict(X[:2, :1])
+    dep.stop()  # the worker writes what it has counted before it ends
+    traffic = dep.status.traffic
+    assert traffic is not None
+    assert (traffic.requests, traffic.refused, traffic.failed) == (6, 1, 0)
+    assert "last minute: 6 requests, p50" in dep.status.text()
+    dep.rm()
+
+
 def test_a_restart_takes_the_settings_of_now(served: Store, classifier: Any) -> None:
     dep = ad.deploy(classifier, "limits", X, quiet=True)
     settings.set_option("max_rows", 2)

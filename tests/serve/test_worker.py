@@ -51,7 +51,8 @@ class Started:
             bento_path="",
             token=TOKEN,
             control=str(self.sockets),
-            metrics=str(self.metrics),
+            prometheus=str(self.metrics),
+            metrics=str(self.metrics.with_suffix(".sqlite")),
             log_file=str(self.log),
             settings={"drain_s": drain_s},
         )
