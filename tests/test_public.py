@@ -29,9 +29,7 @@ def test_a_module_says_what_it_is_for(name: str) -> None:
 @pytest.mark.parametrize("name", MODULES)
 def test_the_list_of_public_names_is_sorted_and_true(name: str) -> None:
     module = importlib.import_module(name)
-    listed = getattr(module, "__all__", None)
-    if listed is None:
-        pytest.skip("exports nothing")
+    listed = getattr(module, "__all__", ())  # a room's own docstring needs none
     assert list(listed) == ruff_sorted(listed)
     assert len(set(listed)) == len(listed)
     assert [entry for entry in listed if not hasattr(module, entry)] == []

@@ -167,6 +167,7 @@ class Log(View, str):
         return card(element("pre", self.text()), label="log")
 
     __repr__ = str.__repr__
+    _repr_pretty_ = View._repr_pretty_  # IPython would take the nearer __repr__
 
     def __str__(self) -> str:
         return str.__str__(self)

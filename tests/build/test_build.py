@@ -304,6 +304,22 @@ def test_difference_of_two_versions(make: Make, store: Store, runner: Subprocess
     assert other.reason == "inputs was float64[4] and is float32[4]"
 
 
+def test_a_postprocess_that_comes_or_goes_is_a_difference_and_no_failure(
+    make: Make, store: Store, runner: SubprocessRunner, iris: Any
+) -> None:
+    X, _ = iris
+
+    def named(y: Any) -> list[dict[str, float]]:
+        return [{"species": float(value)} for value in y]
+
+    make(classifier(iris), X)
+    make(classifier(iris), X, code={"postprocess": named})
+    for old, new in ((1, 2), (2, 1)):
+        found = difference(store, runner, "demo", old, new)
+        assert (found.rows, found.differing, found.comparable) == (150, 150, True)
+    assert difference(store, runner, "demo", 1, 2).examples[0]["new"] == {"species": 0.0}
+
+
 ELSEWHERE = """
 import sys
 sys.path += sys.argv[1:2]  # what is installed, without the links of editable installs, which `-S` leaves out

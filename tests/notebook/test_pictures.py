@@ -165,6 +165,13 @@ def test_times_ago_and_long_values() -> None:
     assert value_text({"a": None}) == '{"a": null}'
 
 
+def test_a_log_and_a_link_read_as_text_in_a_plain_terminal() -> None:
+    from IPython.lib.pretty import pretty
+
+    assert pretty(Log("one\ntwo")) == "one\ntwo"
+    assert pretty(Link("http://127.0.0.1:1/")) == "http://127.0.0.1:1/"
+
+
 def test_answers_are_json_for_programs() -> None:
     assert to_json(Checks([Check("ok", "a")])) == [{"state": "ok", "what": "a", "fix": ""}]
     assert to_json(Log("line")) == "line"
