@@ -10,6 +10,7 @@
     environment.py   exact pins, and the modules that travel by copy
     export/          the model in the formats it can have, one file a framework
     history.py       what earlier versions measured already
+    speed.py         how fast the live object is in its kernel
     verify.py        each format replayed in a clean process against the live object; the fastest that passes is kept
     compare.py       two answers to the same rows: how far apart
     metric.py        with labels: how good the packaged version is, beside the live object

@@ -14,6 +14,7 @@ from autodeploy_magic.build.memory import available_bytes
 from autodeploy_magic.build.metric import metric_words
 from autodeploy_magic.build.package import describe_version, package, write_folder
 from autodeploy_magic.build.request import BuildRequest
+from autodeploy_magic.build.speed import slower_live
 from autodeploy_magic.build.verify import Verdict, choose, replay
 from autodeploy_magic.contracts import Candidate, CleanRunner, Progress, Report, Version
 from autodeploy_magic.disk import disk_full
@@ -68,9 +69,13 @@ def build(request: BuildRequest, store: Store, runner: CleanRunner, report: Repo
         with steps("export"):
             exported = _export(captured, _first_formats(captured, left_out), staging)
         with steps("verify"):
-            verdicts = _verify(captured, number, exported, staging, runner)
+            native = [item for item in exported if item.candidate.format == "native"]
+            others = [item for item in exported if item.candidate.format != "native"]
+            verdicts = _verify(captured, number, others, staging, runner)
             more = _further_formats(captured, verdicts, left_out)
             verdicts += _verify(captured, number, _export(captured, more, staging), staging, runner)
+            if native:
+                verdicts += slower_live(captured, verdicts) or _verify(captured, number, native, staging, runner)
             verdicts += _left_out(verdicts, left_out)
             winner, reason = choose(captured, verdicts)
             reason += metric_words(captured, winner)

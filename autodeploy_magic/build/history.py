@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from autodeploy_magic.build.capture import Captured
+from autodeploy_magic.build.speed import CLEARLY_SLOWER
 from autodeploy_magic.contracts import Version
 
 __all__ = ["not_again"]
-
-_CLEARLY_SLOWER = 3.0
-"""A native model that was this many times slower than the winner is not replayed again."""
 
 
 def not_again(captured: Captured, versions: Sequence[Version]) -> dict[str, str]:
@@ -30,7 +28,7 @@ def not_again(captured: Captured, versions: Sequence[Version]) -> dict[str, str]
                 found[format] = f"not replayed (differed from the live object in version {version.number})"
         ratio = _native_ratio(version)
         if ratio is not None:
-            if ratio >= _CLEARLY_SLOWER:
+            if ratio >= CLEARLY_SLOWER:
                 found["native"] = f"not replayed ({ratio:.0f}x slower in version {version.number})"
             break
     return found

@@ -111,9 +111,10 @@ def _reason(winner: Verdict, verdicts: Sequence[Verdict]) -> str:
         if other is winner:
             continue
         name = TITLES.get(other.candidate.format, other.candidate.format)
-        if not other.candidate.passed:
+        timed = other.seconds < math.inf and winner.seconds < math.inf
+        if not other.candidate.passed and not (timed and other.comparison is None):
             parts.append(f"{name} {other.candidate.reason}")
-        elif other.seconds < math.inf and winner.seconds < math.inf:
+        elif timed:
             parts.append(_speed_words(winner.candidate, other.candidate, name))
     if any(verdict.candidate.passed and verdict.seconds < winner.seconds for verdict in verdicts):
         parts.append("taken of those that are about as fast, as the closest that needs no unpickling")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from autodeploy_magic.errors import BadSample, InvalidOption
 
-__all__ = ["CODE", "Written", "functions", "missing_sample", "read", "sample_candidates", "variable"]
+__all__ = ["CODE", "Written", "functions", "mentions", "missing_sample", "read", "sample_candidates", "variable"]
 
 CODE = {"preprocess": ("x",), "predict": ("model", "x"), "postprocess": ("y",)}
 """The functions of a cell that travel with its model, and what they are called with."""
@@ -53,6 +54,11 @@ def functions(written: Written, namespace: Mapping[str, Any]) -> dict[str, Calla
                 fix=f"define it as {name}({', '.join(arguments)}), or give it another name",
             ) from None
     return found
+
+
+def mentions(source: str, name: str) -> bool:
+    """Whether a cell has the name in its text, and so may make the variable."""
+    return name.isidentifier() and re.search(rf"\b{name}\b", source) is not None
 
 
 def variable(option: str, name: str, namespace: Mapping[str, Any]) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from autodeploy_magic import settings
-from autodeploy_magic.contracts import Desired, Progress, Report
+from autodeploy_magic.contracts import CleanRunner, Desired, Progress, Report
 from autodeploy_magic.errors import InvalidOption
 from autodeploy_magic.notebook.cell import missing_sample
 from autodeploy_magic.notebook.deployment import Deployment, url_of
@@ -156,8 +156,8 @@ def launch(
 
 def _launch(order: Order, store: Store, connecting: Connecting, dry_run: bool, report: Report) -> Deployment | Plan:
     before = store.desired(order.name) if store.exists(order.name) else None
+    built = _build(order, store, _Runner(connecting), dry_run, report)
     supervisor = connecting.result()
-    built = _build(order, store, supervisor, dry_run, report)
     if dry_run:
         serving = None if before is None else before.version
         url = "" if before is None else url_of(before)
@@ -178,7 +178,26 @@ def _launch(order: Order, store: Store, connecting: Connecting, dry_run: bool, r
     return deployment
 
 
-def _build(order: Order, store: Store, supervisor: Supervisor, dry_run: bool, report: Report) -> Built:
+class _Runner:
+    """Clean processes of the supervisor, which may still be starting while the model is captured and exported."""
+
+    def __init__(self, connecting: Connecting) -> None:
+        self._connecting = connecting
+
+    def run(
+        self,
+        target: str,
+        spec: dict[str, Any],
+        *,
+        paths: tuple[str, ...] = (),
+        env: dict[str, str] | None = None,
+        timeout_s: float = 600.0,
+    ) -> dict[str, Any]:
+        runner = self._connecting.result().runner(sys.executable)
+        return runner.run(target, spec, paths=paths, env=env, timeout_s=timeout_s)
+
+
+def _build(order: Order, store: Store, runner: CleanRunner, dry_run: bool, report: Report) -> Built:
     from autodeploy_magic import build
 
     request = build.BuildRequest(
@@ -191,7 +210,7 @@ def _build(order: Order, store: Store, supervisor: Supervisor, dry_run: bool, re
         note=order.note,
         namespace=order.namespace or {},
     )
-    return build.build(request, store, supervisor.runner(sys.executable), report, dry_run=dry_run)
+    return build.build(request, store, runner, report, dry_run=dry_run)
 
 
 def _compare(store: Store, supervisor: Supervisor, before: Desired | None, built: Built) -> ShownDifference | None:

@@ -94,10 +94,12 @@ class DeployMagics(Magics):
             return
         check_name(values["name"])
         _check_out(values["out"])
+        line = f"{typed} {' '.join(words)}"
+        self._check_names(values, cell, line)
         store = Store()
         supervisor = connecting(store)  # it starts and warms up while the cell's own code runs
         result = self._run(cell)
-        order = self._order(values, cell, result, f"{typed} {' '.join(words)}")
+        order = self._order(values, cell, result, line)
         try:
             answer = launch(order, store, supervisor, dry_run=values["dry_run"], quiet=values["quiet"])
         except KeyboardInterrupt:
@@ -107,6 +109,18 @@ class DeployMagics(Magics):
             self._shell.user_ns[values["out"]] = answer
         if not values["quiet"]:
             show(answer)
+
+    def _check_names(self, values: dict[str, Any], cell: str, line: str) -> None:
+        """Refuse before the cell runs what its running cannot mend: nobody trains for an hour to learn of a typo."""
+        from autodeploy_magic.notebook import cell as cells
+
+        namespace = self._shell.user_ns
+        if values["sample"] is None:
+            raise cells.missing_sample(values["name"], namespace.get(values["model"] or ""), namespace, line)
+        for option in ("model", "sample", "labels"):
+            name = values[option]
+            if name is not None and not cells.mentions(cell, name):
+                cells.variable(option, name, namespace)
 
     def _run(self, cell: str) -> ExecutionResult | None:
         """Run the cell as the cell it is; where it fails, its own traceback has been shown and nothing is deployed."""

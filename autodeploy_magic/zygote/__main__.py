@@ -14,23 +14,28 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from autodeploy_magic.zygote.child import Child, Kind, settle
-from autodeploy_magic.zygote.preload import preload
+from autodeploy_magic.zygote.preload import later, preload
 from autodeploy_magic.zygote.wire import Inbox, send
 
 log = logging.getLogger("autodeploy_magic.zygote")
 
 
 class Zygote:
-    """Starts children until its owner goes. Single-threaded by design: it only reads, forks and reaps."""
+    """Starts children until its owner goes. Single-threaded by design: it only reads, forks and reaps.
 
-    def __init__(self, owner: socket.socket, *, forks: bool) -> None:
+    While nobody asks for anything it takes the next step of `idle`, each of which tells whether it may still fork.
+    """
+
+    def __init__(self, owner: socket.socket, *, forks: bool, idle: Iterator[bool]) -> None:
         self._owner = owner
         self._forks = forks
+        self._idle: Iterator[bool] | None = idle
         self._inbox = Inbox(owner)
         self._children: dict[int, Kind] = {}
         self._spawned: dict[int, subprocess.Popen[bytes]] = {}  # kept, so that it is we who reap them
@@ -47,7 +52,9 @@ class Zygote:
         waiting.register(self._owner, select.POLLIN)
         waiting.register(self._woken, select.POLLIN)
         while True:
-            readable = [descriptor for descriptor, _ in waiting.poll()]
+            readable = [descriptor for descriptor, _ in waiting.poll(None if self._idle is None else 0)]
+            if not readable and self._idle is not None:
+                self._step(self._idle)
             if self._woken.fileno() in readable:
                 self._woken.recv(4096)
                 self._reap()
@@ -60,6 +67,12 @@ class Zygote:
                     child = self._start(message, fds)
                     if child is not None:
                         return child
+
+    def _step(self, idle: Iterator[bool]) -> None:
+        try:
+            self._forks = next(idle) and self._forks
+        except StopIteration:
+            self._idle = None
 
     def _receive(self) -> Any:
         try:
@@ -131,7 +144,7 @@ def main() -> None:
     warm = preload()
     with contextlib.suppress(BrokenPipeError):  # the owner went away meanwhile, which the first read tells
         send(owner, {"warm": msgspec.to_builtins(warm)})
-    child = Zygote(owner, forks=warm.forks).serve()
+    child = Zygote(owner, forks=warm.forks, idle=later()).serve()
     if child is None:
         os._exit(0)  # there is nothing to take apart
     _run_forked(child)

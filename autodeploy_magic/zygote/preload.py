@@ -17,7 +17,7 @@ import msgspec
 
 from autodeploy_magic import registry
 
-__all__ = ["MODULES", "QUIET", "ROOMS", "Warm", "preload"]
+__all__ = ["LATER", "MODULES", "QUIET", "ROOMS", "Warm", "later", "preload"]
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +31,16 @@ MODULES = (
     "uvicorn",
     "uvicorn.lifespan.on",
     "uvicorn.protocols.http.httptools_impl",
-    "bentoml",
 )
-LAZY = {"bentoml": ("service", "models.create", "build", "load")}
-"""Public names that their module imports at their first use: 0.4 s of every build, and of a Bento's first request."""
+LATER = (
+    ("bentoml", ""),
+    ("bentoml", "service"),
+    ("bentoml", "models.create"),
+    ("bentoml", "build"),
+    ("bentoml", "load"),
+)
+"""Imported between requests, once the zygote can be used: a replay and a worker need none of it, but a build does, and
+a Bento's own app. Each is a module and a public name that it imports at its first use; together about 0.5 s."""
 ROOMS = ("autodeploy_magic.wire", "autodeploy_magic.serve")
 """Packages of which every module is imported: a worker, or a replay, uses nearly all of them."""
 
@@ -66,24 +72,48 @@ def preload() -> Warm:
     if sys.platform == "darwin":
         return Warm(False, "fork is unsafe on macOS: system libraries may hold locks", 0.0)
     for name in (*MODULES, *_modules_of(ROOMS)):
-        try:
-            module = importlib.import_module(name)
-            for lazy in LAZY.get(name, ()):
-                operator.attrgetter(lazy)(module)
-        except ImportError:
-            # The child that needs it fails with its own clear message; the others need not.
-            log.exception("could not preload %s", name)
+        _import(name)
     for name in registry.TABLES:
         registry.table(name)  # reading the entry points of all that is installed takes longer than starting a worker
+    _freeze()
+    reason = _why_not_fork()
+    return Warm(not reason, reason, time.perf_counter() - started)
+
+
+def later() -> Iterator[bool]:
+    """Import one thing of `LATER` at each step, and yield whether forking is still safe."""
+    if sys.platform == "darwin":
+        return
+    for module, name in LATER:
+        _import(module, name)
+        yield True
+    _freeze()
+    yield not _why_not_fork()
+
+
+def _import(name: str, attribute: str = "") -> None:
+    try:
+        module = importlib.import_module(name)
+        if attribute:
+            operator.attrgetter(attribute)(module)
+    except ImportError:
+        # The child that needs it fails with its own clear message; the others need not.
+        log.exception("could not preload %s", name)
+
+
+def _freeze() -> None:
+    """Let the collector of a child leave the shared pages unwritten."""
     gc.collect()
-    gc.freeze()  # the collector of a child then leaves the shared pages unwritten
-    seconds = time.perf_counter() - started
+    gc.freeze()
+
+
+def _why_not_fork() -> str:
     threads = _threads()
     if threads == 1:
-        return Warm(True, "", seconds)
+        return ""
     reason = f"{threads} threads run after the imports; a forked child would have one of them, and locks of the others"
     log.error("children are started afresh, which is slower: %s", reason)
-    return Warm(False, reason, seconds)
+    return reason
 
 
 def _modules_of(packages: Iterable[str]) -> Iterator[str]:

@@ -100,13 +100,14 @@ class SklearnExporter:
         initial_types = _initial_types(model, x, signature, double=double)
         # "zipmap" would make dicts of the probabilities; only classifiers that give them know the option
         probable = self.task(model) == "classification" and "probabilities" in self.methods(model)
-        options = {"zipmap": False} if probable else None
         opset = {"": skl2onnx.get_latest_tested_opset_version(), "ai.onnx.ml": 3}  # the newest that all converters know
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 adapted = adapt.with_trees_in_float32(model) if double else model
                 adapted = adapt.without_flattening(adapt.with_missing_as_empty(adapted))
+                # By the object, not by the option's name: for a name skl2onnx asks every tree of a forest for its own.
+                options = {id(adapted): {"zipmap": False}} if probable else None
                 data = skl2onnx.to_onnx(
                     adapted, initial_types=initial_types, options=options, target_opset=opset
                 ).SerializeToString()
