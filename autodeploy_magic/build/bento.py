@@ -34,7 +34,8 @@ def make(spec: dict[str, Any]) -> dict[str, Any]:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     tag = spec["tag"]
     name, _, version = tag.partition(":")
-    _forget(tag)  # what a process that was killed in here left behind
+    if any((home / kind / name / version).exists() for kind in ("bentos", "models")):
+        _forget(tag)  # what a process that was killed in here left behind
     try:
         with disk_full(home):
             with bentoml.models.create(tag) as model:

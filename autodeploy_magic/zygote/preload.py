@@ -38,6 +38,7 @@ LATER = (
     ("bentoml", "models.create"),
     ("bentoml", "build"),
     ("bentoml", "load"),
+    ("pip_requirements_parser", ""),  # what BentoML reads our pins with
 )
 """Imported between requests, once the zygote can be used: a replay and a worker need none of it, but a build does, and
 a Bento's own app. Each is a module and a public name that it imports at its first use; together about 0.5 s."""
