@@ -56,6 +56,31 @@ def test_a_classifier_becomes_onnx(make: Make, iris: Any) -> None:
     assert native.agreement is None, "it was not replayed, and says nothing of its answers"
 
 
+@pytest.mark.parametrize("estimator", [LogisticRegression(), RandomForestClassifier(20, random_state=0)])
+def test_a_table_of_whole_numbers_reals_truths_and_text_becomes_onnx(make: Make, estimator: Any) -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "age": rng.integers(18, 80, 200),
+            "income": rng.normal(50_000, 10_000, 200),
+            "member": rng.random(200) > 0.5,
+            "city": rng.choice(["Oslo", "Rome", "Paris"], 200),
+        }
+    )
+    table.loc[::7, "income"] = np.nan
+    columns = ColumnTransformer(
+        [
+            ("numbers", make_pipeline(SimpleImputer(), StandardScaler()), ["age", "income"]),
+            ("words", OneHotEncoder(), ["city"]),
+            ("rest", "passthrough", ["member"]),
+        ]
+    )
+    model = make_pipeline(columns, estimator).fit(table, table["age"] > 50)
+    built = make(model, table, dry_run=True)
+    assert row(built, built.version.format).agreement == 1.0
+    assert built.version.trust.level == "green", built.version.reason
+
+
 def test_a_regressor_of_two_targets(make: Make, iris: Any) -> None:
     X, _ = iris
     built = make(LinearRegression().fit(X[:, :2], X[:, 2:]), X[:, :2], labels=X[:, 2:], dry_run=True)

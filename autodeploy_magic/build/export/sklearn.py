@@ -87,7 +87,10 @@ class SklearnExporter:
 
     def write(self, model: Any, format: str, path: Path, x: Any, signature: Signature) -> None:
         skl2onnx = need("skl2onnx", "writing a scikit-learn model as ONNX")
+        from sklearn.impute import SimpleImputer
+
         from autodeploy_magic.build.export import sklearn_adapt as adapt
+        from autodeploy_magic.build.export.sklearn_impute import convert_imputer
 
         for part in _parts(model):
             if type(part).__name__ in _TEXT_VECTORIZERS:
@@ -108,8 +111,12 @@ class SklearnExporter:
                 adapted = adapt.without_flattening(adapt.with_missing_as_empty(adapted))
                 # By the object, not by the option's name: for a name skl2onnx asks every tree of a forest for its own.
                 options = {id(adapted): {"zipmap": False}} if probable else None
-                data = skl2onnx.to_onnx(
-                    adapted, initial_types=initial_types, options=options, target_opset=opset
+                data = skl2onnx.convert_sklearn(
+                    adapted,
+                    initial_types=initial_types,
+                    options=options,
+                    target_opset=opset,
+                    custom_conversion_functions={SimpleImputer: convert_imputer} if double else None,
                 ).SerializeToString()
         except Exception as error:  # a converter may raise anything; what it says goes into the candidates' table
             raise ExportFailed(
@@ -145,8 +152,8 @@ def _initial_types(model: Any, x: Any, signature: Signature, *, double: bool) ->
         kinds = {str(name): _kind(x.dtypes.iloc[i]) for i, name in enumerate(x.columns)}
         if not _picks_columns(model) and set(kinds.values()) <= set("fib"):
             return [("inputs", real([None, len(kinds)]))]
-        made = {"f": real, "i": types.Int64TensorType, "b": types.BooleanTensorType, "s": types.StringTensorType}
-        return [(name, made[kind]([None, 1])) for name, kind in kinds.items()]
+        # Whole numbers and true or false as reals too: skl2onnx cannot put columns of two types side by side.
+        return [(name, (types.StringTensorType if kind == "s" else real)([None, 1])) for name, kind in kinds.items()]
     import numpy as np
 
     rows = np.asarray(x)
