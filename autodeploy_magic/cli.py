@@ -19,12 +19,11 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status: 0, 1 where it failed, 2 where the line cannot be understood.
 
-    `--json` before the verb writes the answer as JSON.
+    `--json`, before the verb or after it, writes the answer as JSON.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    as_json = words[:1] == ["--json"]
-    if as_json:
-        del words[0]
+    as_json = "--json" in words
+    words = [word for word in words if word != "--json"]
     try:
         answer = _run(words)
     except AutodeployError as error:

@@ -57,6 +57,7 @@ def test_an_unknown_deployment_is_1_and_readable_by_programs(capsys: pytest.Capt
 
 def test_list_of_nothing(capsys: pytest.CaptureFixture[str], home: Path) -> None:
     assert run(capsys, "--json", "list")[:2] == (0, "[]\n")
+    assert run(capsys, "list", "--json")[:2] == (0, "[]\n")
     assert "Nothing is deployed" in run(capsys, "list")[1]
 
 

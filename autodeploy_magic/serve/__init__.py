@@ -1,11 +1,14 @@
 """BENTO → TRAFFIC: what runs in a worker.
 
-model.py     a version, loaded: decode → validate → preprocess → run → postprocess → encode
-inputs.py    what a request may hold, checked against the signature with the field named
-answers.py   the live object's answer ↔ JSON
-runtime/     what runs a model's format: ONNX, or the pickled object
-app.py       the outer ASGI app: token, limits, the fast road; everything else goes to the Bento's own app
-bento.py     the same model behind BentoML's own road, for stock `bentoml serve`
-replay.py    the sample through a packaged version in a clean process, measured
-worker.py    the process: uvicorn on an inherited socket, ready pipe, drain
+worker.py     the process: load, self-check, report ready, serve on an inherited socket, drain
+server.py     uvicorn, ended by a drain instead of a hang-up (connection.py: limits on what a client may send, and when)
+control.py    who answers here, and the listening socket handed to the next supervisor
+app.py        the outer ASGI app: token, limits, routes; what no protocol answers goes to the Bento's own (mount.py)
+protocols/    how clients speak to it, one file each, all through core.py
+model.py      a version, loaded: decode → preprocess → run → postprocess → encode
+runtime/      what runs a model's format: ONNX, or the pickled object
+record.py     what was answered, in one-second roll-ups
+bento.py      the same model behind BentoML's own road, for stock `bentoml serve`
+replay.py     the sample through a packaged version in a clean process, measured
+log.py        the worker's log, kept small
 """
