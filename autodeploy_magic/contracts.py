@@ -57,7 +57,8 @@ class Column(Record, frozen=True, kw_only=True):
 
     `dtype` is numpy's name of it ("float64", "int32", "bool", "datetime64[ns]"), or "str" for text.
     `shape` is the shape of one row's value: () for a table's column, (4,) for a row of a 2-D array, (3, 224, 224) for a
-    picture; -1 stands for a length that varies. `categories` are the values of a pandas categorical, in its order.
+    picture; -1 stands for a length that varies. `categories` are the values of a pandas categorical, in its order;
+    `known` the only texts that the model was made to answer, where it is plain text.
     `minimum` and `maximum` are over the sample, and inform: a request outside them is answered.
     """
 
@@ -66,6 +67,7 @@ class Column(Record, frozen=True, kw_only=True):
     shape: tuple[int, ...] = ()
     nullable: bool = False
     categories: tuple[str, ...] | None = None
+    known: tuple[str, ...] | None = None
     minimum: float | None = None
     maximum: float | None = None
 

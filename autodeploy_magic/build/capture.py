@@ -71,7 +71,7 @@ def capture(request: BuildRequest, folder: Path) -> Captured:
     """
     exporter = exporter_for(request)
     formats = formats_of(request, exporter)
-    sample = read_sample(request.sample)
+    sample = _with_known(read_sample(request.sample), request, exporter)
     check_labels(request, sample)
     numbers = _spread(sample.rows, int(settings.get("replay_rows")))
     rows = take(sample.container, numbers)
@@ -105,6 +105,18 @@ def capture(request: BuildRequest, folder: Path) -> Captured:
         digest="",
     )
     return _with_digest(captured, folder)
+
+
+def _with_known(sample: Sample, request: BuildRequest, exporter: Exporter) -> Sample:
+    """The sample with the texts that the model knows; behind code of the person's own it may read others."""
+    known = {} if {"preprocess", "predict"} & set(request.code) else exporter.known_values(request.model)
+    columns = tuple(
+        msgspec.structs.replace(column, known=known[column.name])
+        if column.name in known and column.dtype == "str" and column.categories is None
+        else column
+        for column in sample.signature.columns
+    )
+    return replace(sample, signature=msgspec.structs.replace(sample.signature, columns=columns))
 
 
 def _spread(rows: int, most: int) -> list[int]:

@@ -150,6 +150,8 @@ def _scalar(kind: str, column: Column, value: Any, path: _Path, i: int) -> Any:
             return np.datetime64(value) if column.dtype.startswith("datetime") else _timedelta(value)
         except ValueError:
             refuse(path.at((i,)), "is not a date in ISO 8601", "send for example 2026-01-31T12:00:00")
+    if column.known is not None and value not in column.known:
+        refuse(path.at((i,)), "is a text that the model does not know", f"send one of: {', '.join(column.known[:20])}")
     if column.categories is not None and value not in column.categories:
         refuse(path.at((i,)), "is not one of the categories", f"send one of: {', '.join(column.categories[:20])}")
     return value

@@ -28,7 +28,16 @@ from sklearn.svm import LinearSVC
 
 from autodeploy_magic.build import Built
 from autodeploy_magic.contracts import Candidate
-from autodeploy_magic.errors import BadInput, BadSample, ExportFailed, InvalidOption, ParityFailed, UnfittedModel
+from autodeploy_magic.errors import (
+    BadInput,
+    BadSample,
+    ExportFailed,
+    InvalidInputs,
+    InvalidOption,
+    ParityFailed,
+    UnfittedModel,
+)
+from autodeploy_magic.wire import decode
 
 Make = Callable[..., Built]
 
@@ -79,6 +88,27 @@ def test_a_table_of_whole_numbers_reals_truths_and_text_becomes_onnx(make: Make,
     built = make(model, table, dry_run=True)
     assert row(built, built.version.format).agreement == 1.0
     assert built.version.trust.level == "green", built.version.reason
+
+
+@pytest.mark.parametrize("format", ["onnx", "native"])
+def test_a_text_that_a_strict_encoder_does_not_know_is_refused_and_not_answered(make: Make, format: str) -> None:
+    table = pd.DataFrame({"city": ["Oslo", "Rome"] * 20, "kind": ["a", "b"] * 20, "size": range(40)})
+    table.loc[3, "city"] = None
+    cities = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder())
+    lenient = OneHotEncoder(handle_unknown="ignore")
+    columns = ColumnTransformer([("c", cities, ["city"]), ("k", lenient, ["kind"])], remainder="passthrough")
+    model = make_pipeline(columns, LogisticRegression()).fit(table, table["size"] > 20)
+    built = make(model, table, dry_run=True, format=format)
+    city, kind, _ = built.version.signature.columns
+    assert (city.known, city.nullable, kind.known) == (("Oslo", "Rome"), True, None)
+    good = {"city": "Rome", "kind": "z", "size": 3}
+    assert decode(built.version.signature, [good, {**good, "city": None}]).rows == 2
+    with pytest.raises(InvalidInputs, match="does not know") as caught:
+        decode(built.version.signature, [good, {**good, "city": "Paris"}])
+    assert caught.value.field == "inputs[1].city"
+    assert "Oslo, Rome" in caught.value.fix
+    changed = make(model, table, dry_run=True, format="native", code={"preprocess": lambda x: x})
+    assert changed.version.signature.columns[0].known is None, "its own code may change what the model reads"
 
 
 def test_a_regressor_of_two_targets(make: Make, iris: Any) -> None:

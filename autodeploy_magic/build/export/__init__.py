@@ -44,6 +44,9 @@ class Exporter(Protocol):
     def live(self, model: Any, x: Any) -> dict[str, Any]:
         """The live object's outputs for `x`."""
 
+    def known_values(self, model: Any) -> dict[str, tuple[str, ...]]:
+        """The only texts that `model` answers, for each column of a table where it refuses all others."""
+
     def write(self, model: Any, format: str, path: Path, x: Any, signature: Signature) -> None:
         """Write `model` as `format` (never "native") to `path`; `x` is what it is fed. Raises `ExportFailed`."""
 

@@ -50,6 +50,9 @@ class FunctionExporter:
             for name, method in self.methods(model).items()
         }
 
+    def known_values(self, model: Any) -> dict[str, tuple[str, ...]]:
+        return {}
+
     def write(self, model: Any, format: str, path: Path, x: Any, signature: Signature) -> None:
         del path, x, signature
         raise ExportFailed(

@@ -66,6 +66,9 @@ class OnnxExporter:
             ) from error
         return dict(zip(self.methods(model), found, strict=True))
 
+    def known_values(self, model: Any) -> dict[str, tuple[str, ...]]:
+        return {}
+
     def write(self, model: Any, format: str, path: Path, x: Any, signature: Signature) -> None:
         del x, signature
         if format != "onnx":

@@ -85,6 +85,11 @@ class SklearnExporter:
     def live(self, model: Any, x: Any) -> dict[str, Any]:
         return {name: getattr(model, method)(x) for name, method in self.methods(model).items()}
 
+    def known_values(self, model: Any) -> dict[str, tuple[str, ...]]:
+        from autodeploy_magic.build.export.sklearn_known import known_values
+
+        return known_values(model)
+
     def write(self, model: Any, format: str, path: Path, x: Any, signature: Signature) -> None:
         skl2onnx = need("skl2onnx", "writing a scikit-learn model as ONNX")
         from sklearn.impute import SimpleImputer
