@@ -57,10 +57,9 @@ def make_app(
 
 
 class App:
-    """`draining` makes every answer close its connection; `in_flight` counts requests that are not answered yet."""
+    """`draining` makes every answer close its connection, and the deployment not ready."""
 
     def __init__(self, core: Core, *, token: str | None, bento_app: Mounted | None, observe: Observe | None) -> None:
-        self.in_flight = 0
         self._core = core
         self._token = token.encode() if token else None
         self._bento_app = bento_app
@@ -88,11 +87,7 @@ class App:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        self.in_flight += 1
-        try:
-            await self._http(scope, receive, send)
-        finally:
-            self.in_flight -= 1
+        await self._http(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
