@@ -156,13 +156,14 @@ def launch(
 
 def _launch(order: Order, store: Store, connecting: Connecting, dry_run: bool, report: Report) -> Deployment | Plan:
     before = store.desired(order.name) if store.exists(order.name) else None
-    built = _build(order, store, _Runner(connecting), dry_run, report)
+    runner = _Runner(connecting)
+    built = _build(order, store, runner, dry_run, report)
     supervisor = connecting.result()
     if dry_run:
         serving = None if before is None else before.version
         url = "" if before is None else url_of(before)
         return Plan(order.name, built.version, built.fresh, serving, url)
-    difference = _compare(store, supervisor, before, built)
+    difference = _compare(store, runner, before, built)
     wanted = _desired(order, before, built.version.number)
     if wanted == before and supervisor.status(order.name).state == "running":
         report(Progress(step="start", state="skipped", detail=f"version {wanted.version} serves already"))
@@ -213,14 +214,13 @@ def _build(order: Order, store: Store, runner: CleanRunner, dry_run: bool, repor
     return build.build(request, store, runner, report, dry_run=dry_run)
 
 
-def _compare(store: Store, supervisor: Supervisor, before: Desired | None, built: Built) -> ShownDifference | None:
+def _compare(store: Store, runner: CleanRunner, before: Desired | None, built: Built) -> ShownDifference | None:
     """What the new version answers differently from the one that serves; None where there is nothing to compare."""
     from autodeploy_magic import build
 
     new = built.version.number
     if before is None or before.version == new:
         return None
-    runner = supervisor.runner(sys.executable)
     return ShownDifference.of(build.difference(store, runner, before.name, before.version, new))
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from autodeploy_magic.errors import RequestRefused
-from autodeploy_magic.serve.bento import error_body
 from autodeploy_magic.serve.core import Core
 from autodeploy_magic.serve.protocols import Answer, Request, Route
+from autodeploy_magic.serve.protocols.refusals import in_full
 
 __all__ = ["Health"]
 
@@ -28,7 +26,7 @@ class Health:
         ]
 
     def refusal(self, error: RequestRefused, request_id: str) -> Answer:
-        return Answer(msgspec.json.encode(error_body(error, request_id)), error.status)
+        return in_full(error, request_id)
 
     async def _live(self, _: Request) -> Answer:
         return Answer(b'{"status":"alive"}')

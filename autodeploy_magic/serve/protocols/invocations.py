@@ -17,6 +17,7 @@ from autodeploy_magic.errors import InvalidInputs, RequestRefused
 from autodeploy_magic.serve.core import Core
 from autodeploy_magic.serve.protocols import JSON, Answer, Request, Route
 from autodeploy_magic.serve.protocols.predict import parse
+from autodeploy_magic.serve.protocols.refusals import one_line
 
 __all__ = ["Invocations"]
 
@@ -63,7 +64,7 @@ class Invocations:
 
     def refusal(self, error: RequestRefused, request_id: str) -> Answer:
         code = "INVALID_PARAMETER_VALUE" if error.status < 500 else "INTERNAL_ERROR"
-        body = {"error_code": code, "message": str(error).replace("\n", "; "), "id": request_id}
+        body = {"error_code": code, "message": one_line(error), "id": request_id}
         return Answer(_encode(body), error.status)
 
     async def _ping(self, _: Request) -> Answer:

@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 
 from autodeploy_magic.errors import RequestRefused
-from autodeploy_magic.serve.bento import error_body
 from autodeploy_magic.serve.core import Core
 from autodeploy_magic.serve.protocols import Answer, Request, Route
+from autodeploy_magic.serve.protocols.refusals import in_full
 
 __all__ = ["TryIt"]
 
@@ -37,7 +37,7 @@ class TryIt:
         return [Route("GET", "/", self._page, open=True), Route("GET", "/signature", self._signature)]
 
     def refusal(self, error: RequestRefused, request_id: str) -> Answer:
-        return Answer(msgspec.json.encode(error_body(error, request_id)), error.status)
+        return in_full(error, request_id)
 
     async def _page(self, _: Request) -> Answer:
         nonce = secrets.token_urlsafe(16)

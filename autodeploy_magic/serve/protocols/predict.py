@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from autodeploy_magic.errors import InvalidInputs, RequestRefused
-from autodeploy_magic.serve.bento import error_body
 from autodeploy_magic.serve.core import Core
 from autodeploy_magic.serve.protocols import JSON, Answer, Request, Route
+from autodeploy_magic.serve.protocols.refusals import in_full
 
 __all__ = ["Predict", "parse"]
 
@@ -37,7 +37,7 @@ class Predict:
         return [Route("POST", "/predict", self._predict, frozenset({JSON}), recorded=True)]
 
     def refusal(self, error: RequestRefused, request_id: str) -> Answer:
-        return Answer(_encode(error_body(error, request_id)), error.status)
+        return in_full(error, request_id)
 
     async def _predict(self, request: Request) -> Answer:
         body = parse(self._decoder, request.body, 'send {"inputs": [row, …]}, and if wanted "outputs": [name, …]')

@@ -15,6 +15,7 @@ from autodeploy_magic.errors import InvalidInputs, NotFound, RequestRefused
 from autodeploy_magic.serve.core import Core
 from autodeploy_magic.serve.protocols import JSON, Answer, Request, Route
 from autodeploy_magic.serve.protocols.predict import parse
+from autodeploy_magic.serve.protocols.refusals import in_one_line
 from autodeploy_magic.serve.protocols.tensors import datatype_of, input_shape, output_shape
 
 __all__ = ["TensorFlowServing"]
@@ -52,7 +53,7 @@ class TensorFlowServing:
         ]
 
     def refusal(self, error: RequestRefused, request_id: str) -> Answer:
-        return Answer(_encode({"error": str(error).replace("\n", "; "), "id": request_id}), error.status)
+        return in_one_line(error, request_id)
 
     async def _list(self, _: Request) -> Answer:
         return Answer(_encode({"models": [self._version.deployment]}))

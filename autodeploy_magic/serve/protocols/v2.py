@@ -17,6 +17,7 @@ from autodeploy_magic.errors import InvalidInputs, NotFound, RequestRefused
 from autodeploy_magic.serve.core import Core
 from autodeploy_magic.serve.protocols import JSON, Answer, Request, Route
 from autodeploy_magic.serve.protocols.predict import parse
+from autodeploy_magic.serve.protocols.refusals import in_one_line
 from autodeploy_magic.serve.protocols.tensors import (
     datatype_of,
     from_binary,
@@ -90,7 +91,7 @@ class OpenInference:
         ]
 
     def refusal(self, error: RequestRefused, request_id: str) -> Answer:
-        return Answer(_encode({"error": str(error).replace("\n", "; "), "id": request_id}), error.status)
+        return in_one_line(error, request_id)
 
     async def _server(self, _: Request) -> Answer:
         extensions = ["binary_tensor_data", "model_configuration", "model_repository"]
