@@ -28,6 +28,7 @@ __all__ = [
     "Report",
     "Signature",
     "Status",
+    "Traffic",
     "Trust",
     "Version",
     "WorkerState",
@@ -184,11 +185,33 @@ class Version(Record, frozen=True, kw_only=True):
     note: str = ""
 
 
+class Traffic(Record, frozen=True, kw_only=True):
+    """Which versions beside the champion are loaded, and what each is given; 0 is no version.
+
+    `canary` answers `share` of the requests (0 to 1). `shadow` is given copies, and its answers are compared and thrown
+    away. `loaded` ones answer requests that name them. `since` is when canary and shadow became what they are, in
+    seconds since the epoch.
+    """
+
+    canary: int = 0
+    share: float = 0.0
+    shadow: int = 0
+    loaded: tuple[int, ...] = ()
+    since: float = 0.0
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The numbers of all of them, each once."""
+        return tuple(sorted({self.canary, self.shadow, *self.loaded} - {0}))
+
+
 class Desired(Record, frozen=True, kw_only=True):
     """What the person wants of a deployment; the supervisor makes it so. Kept in `deployment.json`.
 
     `version` is the champion's number. `executable` is the Python that the workers run in. `port` is fixed at the first
-    start and kept, so that the URL stays. `settings` are the knobs that travel with it (`settings.travelling`).
+    start and kept, so that the URL stays. `settings` are the knobs that travel with it (`settings.travelling`). `auth`
+    false asks for no token, and is for loopback only. `tls` is "" for plain HTTP, "auto" for a certificate that we
+    make, or the path of a PEM file with certificate and key. `grpc` opens `grpc_port` besides, chosen like `port`.
     """
 
     schema: int = SCHEMA
@@ -200,7 +223,12 @@ class Desired(Record, frozen=True, kw_only=True):
     workers: int = 1
     state: Literal["running", "stopped"] = "running"
     history: tuple[int, ...] = ()
-    settings: dict[str, float | int | str] = {}
+    settings: dict[str, bool | float | int | str] = {}
+    traffic: Traffic = Traffic()
+    auth: bool = True
+    tls: str = ""
+    grpc: bool = False
+    grpc_port: int = 0
 
 
 class WorkerState(Record, frozen=True, kw_only=True):
@@ -215,7 +243,11 @@ class WorkerState(Record, frozen=True, kw_only=True):
 
 
 class Status(Record, frozen=True, kw_only=True):
-    """How a deployment is now, as the supervisor sees it. `reason` says why a state is not "running"."""
+    """How a deployment is now, as the supervisor sees it. `reason` says why a state is not "running".
+
+    `certificate_until` is when the certificate of an HTTPS URL ends, in seconds since the epoch; 0 for plain HTTP, and
+    where it cannot be read.
+    """
 
     name: str
     state: State
@@ -227,6 +259,10 @@ class Status(Record, frozen=True, kw_only=True):
     reason: str = ""
     format: str = ""
     since: float = 0.0
+    traffic: Traffic = Traffic()
+    grpc_url: str = ""
+    auth: bool = True
+    certificate_until: float = 0.0
 
 
 class Progress(Record, frozen=True, kw_only=True):

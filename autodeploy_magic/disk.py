@@ -1,15 +1,19 @@
-"""What a full disk says, in our words."""
+"""What the disk tells: that it is full, in our words; and that a file is another one now."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 from autodeploy_magic.errors import DiskFull
 
-__all__ = ["disk_full"]
+__all__ = ["Stamp", "disk_full", "stamp"]
+
+Stamp = tuple[int, int, int]
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """No space, the user's quota, and the largest file a process may write (`ulimit -f`)."""
@@ -28,6 +32,15 @@ def disk_full(place: object) -> Iterator[None]:
             why="nothing was changed: what was there is still there",
             fix="free some space (`%deploy rm NAME` removes a deployment, `--versions` its unused versions)",
         ) from error
+
+
+def stamp(file: Path) -> Stamp | None:
+    """What changes when the file is replaced or written; None where there is none."""
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _is_full(error: OSError) -> bool:

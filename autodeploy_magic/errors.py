@@ -28,12 +28,18 @@
     ├── SupervisorFailed        the background process did not start, or did not answer
     └── RequestRefused          a request to a deployment's port was refused
         ├── Unauthorized            401
+        ├── Forbidden               403
         ├── NotFound                404
         ├── MethodNotAllowed        405
+        ├── NotAcceptable           406
         ├── BodyTooLarge            413
         ├── UnsupportedContent      415
+        ├── Misdirected             421
         ├── InvalidInputs           422
-        └── ModelFailed             500
+        ├── Overloaded              429
+        ├── ModelFailed             500
+        ├── Unavailable             503
+        └── TimedOut                504
 
 A message has three parts: `what` happened (with the person's own names and values), `why`, and what to do (`fix`).
 Errors cross processes as JSON through `to_payload` and `from_payload`.
@@ -55,15 +61,19 @@ __all__ = [
     "CellFailed",
     "DiskFull",
     "ExportFailed",
+    "Forbidden",
     "InvalidInputs",
     "InvalidName",
     "InvalidOption",
     "MethodNotAllowed",
+    "Misdirected",
     "MissingPackage",
     "ModelFailed",
     "ModelTooLarge",
     "NoModel",
+    "NotAcceptable",
     "NotFound",
+    "Overloaded",
     "PackageFailed",
     "ParityFailed",
     "PortTaken",
@@ -72,7 +82,9 @@ __all__ = [
     "StartFailed",
     "StoreFailed",
     "SupervisorFailed",
+    "TimedOut",
     "Unauthorized",
+    "Unavailable",
     "UnfittedModel",
     "UnknownDeployment",
     "UnknownVersion",
@@ -231,6 +243,12 @@ class Unauthorized(RequestRefused):
     status = 401
 
 
+class Forbidden(RequestRefused):
+    """A page of another origin calls a deployment that asks for no token."""
+
+    status = 403
+
+
 class NotFound(RequestRefused):
     """Nothing answers at that path."""
 
@@ -241,6 +259,12 @@ class MethodNotAllowed(RequestRefused):
     """The path exists and does not answer that method."""
 
     status = 405
+
+
+class NotAcceptable(RequestRefused):
+    """The client takes none of the forms that the answer can have."""
+
+    status = 406
 
 
 class BodyTooLarge(RequestRefused):
@@ -255,16 +279,40 @@ class UnsupportedContent(RequestRefused):
     status = 415
 
 
+class Misdirected(RequestRefused):
+    """The request names a host that this deployment is not known by: perhaps a page that rebound its own name to us."""
+
+    status = 421
+
+
 class InvalidInputs(RequestRefused):
     """The inputs do not fit the signature."""
 
     status = 422
 
 
+class Overloaded(RequestRefused):
+    """The queue is full. `details["retry_after_s"]` says when it is likely to have room."""
+
+    status = 429
+
+
 class ModelFailed(RequestRefused):
     """The model, or the person's own code around it, raised. The cause is in the log, never in the answer."""
 
     status = 500
+
+
+class Unavailable(RequestRefused):
+    """What the request asks for cannot be had now."""
+
+    status = 503
+
+
+class TimedOut(RequestRefused):
+    """The request was not answered within the deployment's time limit."""
+
+    status = 504
 
 
 def from_payload(payload: dict[str, Any]) -> AutodeployError:

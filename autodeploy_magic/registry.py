@@ -32,7 +32,9 @@ PROTOCOLS: dict[str, str] = {
     "predict": "autodeploy_magic.serve.protocols.predict:Predict",
     "health": "autodeploy_magic.serve.protocols.health:Health",
     "page": "autodeploy_magic.serve.protocols.page:TryIt",
+    "docs": "autodeploy_magic.serve.protocols.docs:Docs",
     "v2": "autodeploy_magic.serve.protocols.v2:OpenInference",
+    "v2_repository": "autodeploy_magic.serve.protocols.v2_repository:ModelRepository",
     "v1": "autodeploy_magic.serve.protocols.v1:TensorFlowServing",
     "invocations": "autodeploy_magic.serve.protocols.invocations:Invocations",
 }
@@ -45,6 +47,9 @@ INSTALL_HINTS: dict[str, str] = {
     "sklearn": "pip install 'autodeploy_magic[sklearn]'",
     "onnx": "pip install 'autodeploy_magic[sklearn]'",
     "pandas": "pip install pandas",
+    "pyarrow": "pip install 'autodeploy_magic[arrow]'",
+    "h2": "pip install 'autodeploy_magic[grpc]'",
+    "cryptography": "pip install 'autodeploy_magic[tls]'",
 }
 """Top-level module → the command that brings it. A module without an entry is installed under its own name."""
 

@@ -4,7 +4,8 @@
       supervisor.lock, supervisor.json, supervisor.log
       deployments/NAME/            0700
         deployment.json            what the person wants (`contracts.Desired`)
-        token                      the bearer token, 0600
+        token, token.old           the bearer token, 0600; those it replaced, while they are still good
+        tls/                       the certificate that was made for it, and its key
         runtime.json               the workers that were last seen
         versions/0001/             an immutable version: version.json, and what verified it
         staging/…                  builds under way; never served from
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import re
 import secrets
@@ -27,6 +29,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,9 +45,10 @@ from autodeploy_magic.errors import (
     StoreFailed,
     UnknownDeployment,
     UnknownVersion,
+    UnreadableRecord,
 )
 
-__all__ = ["NAME_RULE", "Store", "check_name", "file_sha256", "write_atomic"]
+__all__ = ["NAME_RULE", "Store", "check_name", "file_sha256", "old_tokens_file", "read_tokens", "write_atomic"]
 
 NAME_RULE = "1 to 40 of a-z, 0-9 and '-', beginning with a letter and not ending with '-'"
 _NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
@@ -93,6 +97,30 @@ def write_atomic(path: Path, data: bytes, *, replace: bool = True) -> None:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
+
+
+def old_tokens_file(file: Path) -> Path:
+    """Where the tokens are kept that the one in `file` has replaced."""
+    return file.with_name(f"{file.name}.old")
+
+
+def read_tokens(file: Path) -> dict[str, float]:
+    """The tokens that are good, the newest first, each with the time (seconds since the epoch) that it ends at.
+
+    `file` holds the one that has no end. Raises `OSError` where it cannot be read, and `UnreadableRecord` where the
+    tokens before it cannot.
+    """
+    tokens = {file.read_text("ascii").strip(): math.inf}
+    tokens.pop("", None)  # an empty token would let everybody in
+    older = old_tokens_file(file)
+    try:
+        kept = msgspec.json.decode(older.read_bytes(), type=dict[str, float])
+    except FileNotFoundError:
+        return tokens
+    except msgspec.DecodeError as error:
+        raise UnreadableRecord(f"{older} cannot be read", why=str(error), fix=f"rm {older}") from error
+    now = time.time()
+    return tokens | {token: until for token, until in kept.items() if token and until > now and token not in tokens}
 
 
 @contextlib.contextmanager
@@ -177,11 +205,45 @@ class Store:
 
     def token(self, name: str) -> str:
         """The deployment's bearer token, made at the first call."""
-        file = self.folder(name) / "token"
-        if not file.exists():
+        file = self.token_file(name)
+        try:
+            size = file.stat().st_size
+        except FileNotFoundError:
+            size = None
+        if not size:
             _private_folder(file.parent)
-            write_atomic(file, secrets.token_urlsafe(32).encode(), replace=False)
+            write_atomic(file, secrets.token_urlsafe(32).encode(), replace=size is not None)
         return file.read_text("ascii").strip()
+
+    def token_file(self, name: str) -> Path:
+        return self.folder(name) / "token"
+
+    def tokens(self, name: str) -> dict[str, float]:
+        """The tokens that are good now, and until when; see `read_tokens`."""
+        self.token(name)
+        return read_tokens(self.token_file(name))
+
+    def rotate_token(self, name: str, grace_s: float = 0.0) -> str:
+        """Make a new token and return it; the one before stays good for `grace_s`, and those before it no longer.
+
+        Workers look for it every second, and at once where a request brings a token that they do not know: a token that
+        ends here is refused by all of them within about a second.
+        """
+        from filelock import FileLock
+
+        file = self.token_file(name)
+        with FileLock(self.home / "deployments" / f".{check_name(name)}.token.lock", mode=0o600):
+            until = time.time() + grace_s
+            kept = {token: min(end, until) for token, end in self.tokens(name).items()} if grace_s > 0 else {}
+            new = secrets.token_urlsafe(32)
+            # In this order: a crash between leaves the old token good, and nothing else.
+            write_atomic(old_tokens_file(file), msgspec.json.encode(kept))
+            write_atomic(file, new.encode())
+        return new
+
+    def tls_folder(self, name: str) -> Path:
+        """Where the certificate is that was made for the deployment."""
+        return self.folder(name) / "tls"
 
     def runtime_file(self, name: str) -> Path:
         return self.folder(name) / "runtime.json"
@@ -252,7 +314,7 @@ class Store:
         """One build of a deployment at a time, over all processes. Waits for the one under way."""
         from filelock import FileLock
 
-        with FileLock(self.home / "deployments" / f".{check_name(name)}.build.lock"):
+        with FileLock(self.home / "deployments" / f".{check_name(name)}.build.lock", mode=0o600):
             yield
 
     def next_number(self, name: str) -> int:
@@ -268,19 +330,23 @@ class Store:
         """Make a staged build a version: the folder appears whole or not at all. Call it inside `building`."""
         target = self.version_folder(version.deployment, version.number)
         _private_folder(target.parent)
+        folder = self.folder(version.deployment)
         with _disk_errors(target):
+            for part in (staging, *(folder / path for path in (version.bento_path, version.model_path) if path)):
+                _take_from_others(part)
             write_atomic(staging / "version.json", encode(version))
             write_atomic(target.parent / "last", str(version.number).encode())
             staging.rename(target)
         return target
 
     def trim(self, name: str, keep: int) -> list[int]:
-        """Remove all but the newest `keep` of the versions that do not serve; return their numbers.
+        """Remove all but the newest `keep` of the versions that nothing is given to; return their numbers.
 
         Call it inside `building`. A version's record goes first, so that nothing names what is being deleted.
         """
-        serving = self.desired(name).version
-        unused = [version for version in self.versions(name) if version.number != serving]
+        desired = self.desired(name)
+        used = {desired.version, *desired.traffic.versions}
+        unused = [version for version in self.versions(name) if version.number not in used]
         doomed = unused[: len(unused) - keep] if keep < len(unused) else []
         for version in doomed:
             shutil.rmtree(self.version_folder(name, version.number))
@@ -332,6 +398,15 @@ def _private_folder(path: Path) -> None:
             )
         if found.st_mode & 0o077:
             os.chmod(path, 0o700)
+
+
+def _take_from_others(folder: Path) -> None:
+    """Leave a tree that other programs wrote to its owner alone, whatever they gave to others."""
+    for place, _, files in os.walk(folder):
+        for path in (Path(place), *(Path(place, file) for file in files)):
+            mode = os.lstat(path).st_mode
+            if mode & 0o077 and not stat.S_ISLNK(mode):
+                os.chmod(path, stat.S_IMODE(mode) & 0o700)
 
 
 if sys.platform == "win32":  # pragma: no cover

@@ -1,8 +1,10 @@
 """The language of requests and answers: JSON ↔ the containers a notebook holds.
 
     inputs.py    a sample → what a request would send; a request → arrays, checked against the signature
-    columns.py   one column of it, with the first value that does not fit named
+    columns.py   one column of it, with the first value that does not fit named (numbers.py, times.py)
+    fields.py    how a value is called in an error
     arrays.py    a request that comes as arrays, checked against the same signature
+    arrow/       a request or an answer as a table of Arrow or Parquet
     answers.py   what a live object returns ↔ JSON, with what a client needs to rebuild it
 
 On the floor, since the kernel that builds, the worker that serves and the handle that calls all speak it.

@@ -38,7 +38,7 @@ def describe(name: str, value: Any, rows: int, *, method: str = "") -> Output:
 def to_plain(value: Any) -> Any:
     """Return `value` as JSON values: arrays as nested lists, frames as records, dates as ISO 8601, NaN as null.
 
-    Raises `TypeError` for what JSON cannot say.
+    Spans of time in an array are nanoseconds, as text. Raises `TypeError` for what JSON cannot say.
     """
     if isinstance(value, np.ndarray):
         return _plain_array(value)
@@ -81,6 +81,8 @@ def restore(output: Output, plain: Any, *, index: Any = None) -> Any:
             return np.array(plain, dtype=dtype)  # null becomes NaN
         if output.per_row and not len(plain):
             return np.empty((0, *output.shape), dtype=dtype)
+        if dtype.kind == "m":
+            return np.array(plain, dtype="timedelta64[ns]").astype(dtype)
         return np.array(plain, dtype="U" if dtype.kind == "U" else dtype)
     import pandas as pd
 
@@ -119,7 +121,7 @@ def _plain_array(value: np.ndarray[Any, Any]) -> Any:
     if kind == "M":
         return _with_nulls(np.datetime_as_string(value), np.isnat(value))
     if kind == "m":
-        return _with_nulls(value.astype("timedelta64[ns]").astype(str), np.isnat(value))
+        return _with_nulls(value.astype("timedelta64[ns]").astype(np.int64).astype(str), np.isnat(value))
     return to_plain(value.tolist())
 
 

@@ -2,62 +2,43 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from itertools import chain
+from typing import Any, Literal, NoReturn
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from autodeploy_magic.contracts import Column
-from autodeploy_magic.errors import InvalidInputs
+from autodeploy_magic.wire.fields import Path, describe_kind, place, refuse, refuse_missing
+from autodeploy_magic.wire.numbers import read_numbers
+from autodeploy_magic.wire.times import read_times
 
-__all__ = ["Array", "decode_column", "describe_kind", "flat", "kind_of", "refuse"]
+__all__ = ["Array", "decode_column", "kind_of", "read_leaves"]
 
 Array = NDArray[Any]
+Kind = Literal["number", "bool", "text", "time", "extension", "any"]
 
 
-def decode_column(column: Column, values: list[Any], *, by_row: bool = False) -> Array:
-    """One column as an array of its dtype, shape (rows, *column.shape).
+def decode_column(column: Column, values: list[Any], path: Path) -> Array:
+    """One column as an array of its dtype, shape (rows, *column.shape). Raises `InvalidInputs`."""
+    leaves, shape = _leaves(column, values, path)
+    return read_leaves(column, leaves, shape, path)
 
-    `by_row` says that the values are the rows themselves, so that a field reads `inputs[3][1]`, not `inputs[3].name`.
-    """
-    path = _Path(column.name, by_row)
+
+def read_leaves(column: Column, leaves: list[Any], shape: Sequence[int], path: Path) -> Array:
+    """The same from the single values, of which there are as many as `shape` holds."""
     kind = kind_of(column)
     if kind == "number":
-        return _numbers(column, values, path)
+        return read_numbers(column, leaves, shape, path)
+    if kind == "time":
+        return read_times(column, leaves, shape, path)
     if kind == "extension":
-        return _objects(column, values, path)
-    if column.shape:
-        _check_shape(column, values, path)
-        found = np.array(values, dtype=object)
-        flat = [_scalar(kind, column, value, path, i) for i, value in enumerate(found.reshape(-1).tolist())]
-        return _typed(kind, flat).reshape(found.shape)
-    return _typed(kind, [_scalar(kind, column, value, path, i) for i, value in enumerate(values)])
+        return _extension(column, leaves, shape, path)
+    return _values(kind, column, leaves, shape, path)
 
 
-class _Path:
-    """How a value of a column is called in an error."""
-
-    __slots__ = ("by_row", "name")
-
-    def __init__(self, name: str, by_row: bool) -> None:
-        self.name = name
-        self.by_row = by_row
-
-    def at(self, index: Sequence[int]) -> str:
-        if self.by_row:
-            return "inputs" + "".join(f"[{i}]" for i in index)
-        return f"inputs[{index[0]}].{self.name}" + "".join(f"[{i}]" for i in index[1:])
-
-
-def flat(column: Column) -> Column:
-    """The same column with one value a row, to check the values of an array one by one."""
-    return msgspec.structs.replace(column, shape=())
-
-
-def kind_of(column: Column) -> str:
+def kind_of(column: Column) -> Kind:
     """What the values of a column are: "number", "bool", "text", "time", "extension" (of pandas), or "any"."""
     dtype = column.dtype
     if dtype in ("str", "object"):
@@ -71,170 +52,79 @@ def kind_of(column: Column) -> str:
     return "number"
 
 
-def _numbers(column: Column, values: list[Any], path: _Path) -> Array:
-    dtype = np.dtype(column.dtype)
-    try:
-        found = np.array(values)
-    except (ValueError, OverflowError):
-        _check_shape(column, values, path)
-        raise InvalidInputs(f"{path.name} holds values that are not numbers", field="inputs") from None
-    expected = 1 + len(column.shape)
-    fits = found.ndim == expected and all(
-        size in (-1, given) for size, given in zip(column.shape, found.shape[1:], strict=True)
-    )
-    if not fits or found.dtype.kind not in "iuf":
-        _check_shape(column, values, path)
-        found = _with_missing(column, values, path)
-    if dtype.kind in "iu":
-        return _integers(dtype, found, path)
-    with np.errstate(over="ignore"):
-        result = found.astype(dtype, copy=False)
-    if not column.nullable or np.isinf(result).any():
-        bad = np.isinf(result) if column.nullable else ~np.isfinite(result)
-        if bad.any():
-            index = tuple(int(i) for i in np.argwhere(bad)[0])
-            refuse(path.at(index), f"is too large for {column.dtype}", "send a finite number")
-    return result
+def _leaves(column: Column, values: list[Any], path: Path) -> tuple[list[Any], tuple[int, ...]]:
+    """The single values of all rows, and the shape that they had; refuses rows that are not nested as the column is."""
+    shape = [len(values)]
+    for given in column.shape:
+        size = given if given != -1 else len(values[0]) if values and type(values[0]) is list else 0
+        for item in values:
+            if type(item) is not list or len(item) != size:
+                _explain_nesting(size, values, shape, path)
+        shape.append(size)
+        values = values[0] if len(values) == 1 else list(chain.from_iterable(values))
+    return values, tuple(shape)
 
 
-def _with_missing(column: Column, values: list[Any], path: _Path) -> Array:
-    """Numbers among which there may be nulls, or things that are no numbers."""
-    shaped = np.array(values, dtype=object)
-    flat = np.empty(shaped.size, dtype=np.float64)
-    for i, value in enumerate(shaped.reshape(-1).tolist()):
-        if type(value) in (int, float, bool):
-            try:
-                flat[i] = value
-            except OverflowError:
-                index = tuple(int(j) for j in np.unravel_index(i, shaped.shape))
-                refuse(path.at(index), f"is too large for {column.dtype}", "send a smaller number")
+def _explain_nesting(size: int, values: list[Any], shape: Sequence[int], path: Path) -> NoReturn:
+    for i, item in enumerate(values):
+        index = place(i, shape)
+        if type(item) is not list:
+            fix = "wrap the row in brackets: [[…]]" if len(shape) == 1 else "send a list"
+            refuse(path.at(index), f"is {describe_kind(item)}, not a list of {size} values", fix)
+        if len(item) != size:
+            refuse(path.at(index), f"has {len(item)} values", f"send {size} values")
+    raise AssertionError("every item has the size that it was found not to have")
+
+
+def _values(kind: Kind, column: Column, leaves: list[Any], shape: Sequence[int], path: Path) -> Array:
+    """Texts, truths, or anything that JSON can say: as they are, None for what is missing."""
+    wanted = {"text": str, "bool": bool}.get(kind)
+    kinds = set(map(type, leaves))
+    missing = type(None) in kinds
+    if missing and not column.nullable:
+        refuse_missing(path.at(place(leaves.index(None), shape)))
+    if wanted is not None and not kinds <= {wanted, type(None)}:
+        i, value = next((i, v) for i, v in enumerate(leaves) if v is not None and type(v) is not wanted)
+        said, fix = ("a text", "send a text in quotes") if kind == "text" else ("true or false", "send true or false")
+        refuse(path.at(place(i, shape)), f"is {describe_kind(value)}, not {said}", fix)
+    if kind == "text":
+        _check_texts(column, leaves, shape, path)
+    if kind == "bool" and not missing:
+        return np.array(leaves, dtype=bool).reshape(shape)
+    return _objects(leaves, shape)
+
+
+def _check_texts(column: Column, leaves: list[Any], shape: Sequence[int], path: Path) -> None:
+    for allowed, problem in (
+        (column.known, "is a text that the model does not know"),
+        (column.categories, "is not one of the categories"),
+    ):
+        if allowed is None:
             continue
-        index = tuple(int(j) for j in np.unravel_index(i, shaped.shape))
-        if value is not None:
-            refuse(path.at(index), f"is {describe_kind(value)}, not a number", f"send a {column.dtype}")
-        if not column.nullable:
-            _refuse_missing(path.at(index))
-        flat[i] = math.nan
-    return flat.reshape(shaped.shape)
+        others = set(leaves).difference(allowed, (None,))
+        if others:
+            i = next(i for i, value in enumerate(leaves) if value in others)
+            refuse(path.at(place(i, shape)), problem, f"send one of: {', '.join(allowed[:20])}")
 
 
-def _integers(dtype: np.dtype[Any], found: Array, path: _Path) -> Array:
-    limits = np.iinfo(dtype)
-    bad = (found < limits.min) | (found > limits.max)
-    if found.dtype.kind == "f":
-        bad |= found != np.floor(found)
-    if bad.any():
-        index = tuple(int(i) for i in np.argwhere(bad)[0])
-        refuse(
-            path.at(index), f"is {found[index]}, not a whole number of {dtype}", f"send {limits.min} to {limits.max}"
-        )
-    return found.astype(dtype, copy=False)
+def _extension(column: Column, leaves: list[Any], shape: Sequence[int], path: Path) -> Array:
+    """A column of pandas' own Int64, UInt8, Float32…: as objects with None for what is missing."""
+    present = [i for i, value in enumerate(leaves) if value is not None]
+    if len(present) < len(leaves) and not column.nullable:
+        refuse_missing(path.at(place(leaves.index(None), shape)))
+    for i in present:
+        if type(leaves[i]) not in (int, float):
+            kind = describe_kind(leaves[i])
+            refuse(path.at(place(i, shape)), f"is {kind}, not a {column.dtype}", f"send a {column.dtype}")
+    plain = Column(name=column.name, dtype=column.dtype.lower())
+    places = [place(i, shape) for i in present]
+    numbers = read_numbers(plain, [leaves[i] for i in present], (len(present),), path.of(places))
+    result = np.full(len(leaves), None, dtype=object)
+    result[present] = numbers.tolist()
+    return result.reshape(shape)
 
 
-def _scalar(kind: str, column: Column, value: Any, path: _Path, i: int) -> Any:
-    if value is None:
-        if not column.nullable:
-            _refuse_missing(path.at((i,)))
-        return None
-    if kind == "any":
-        return value
-    if kind == "bool":
-        if type(value) is not bool:
-            refuse(path.at((i,)), f"is {describe_kind(value)}, not true or false", "send true or false")
-        return value
-    if type(value) is not str:
-        wanted = "a text" if kind == "text" else "a date in ISO 8601"
-        refuse(path.at((i,)), f"is {describe_kind(value)}, not {wanted}", f"send {wanted} in quotes")
-    if kind == "time":
-        try:
-            return np.datetime64(value) if column.dtype.startswith("datetime") else _timedelta(value)
-        except ValueError:
-            refuse(path.at((i,)), "is not a date in ISO 8601", "send for example 2026-01-31T12:00:00")
-    if column.known is not None and value not in column.known:
-        refuse(path.at((i,)), "is a text that the model does not know", f"send one of: {', '.join(column.known[:20])}")
-    if column.categories is not None and value not in column.categories:
-        refuse(path.at((i,)), "is not one of the categories", f"send one of: {', '.join(column.categories[:20])}")
-    return value
-
-
-def _typed(kind: str, values: list[Any]) -> Array:
-    if kind == "bool" and None not in values:
-        return np.array(values, dtype=bool)
-    if kind == "time":
-        return np.array([np.datetime64("NaT") if v is None else v for v in values])
-    result = np.empty(len(values), dtype=object)
-    result[:] = values
-    return result
-
-
-def _objects(column: Column, values: list[Any], path: _Path) -> Array:
-    """A column of a pandas extension dtype (Int64, boolean, string…), as objects with None for what is missing."""
-    lower = column.dtype.lower()
-    for i, value in enumerate(values):
-        if value is None:
-            if not column.nullable:
-                _refuse_missing(path.at((i,)))
-        elif lower.startswith("bool"):
-            _scalar("bool", column, value, path, i)
-        elif lower.startswith("string"):
-            _scalar("text", column, value, path, i)
-        elif type(value) not in (int, float) or ("int" in lower and value != int(value)):
-            refuse(path.at((i,)), f"is {describe_kind(value)}, not a {column.dtype}", f"send a {column.dtype}")
-    return _typed("any", values)
-
-
-def _timedelta(value: str) -> Any:
-    import pandas as pd
-
-    return pd.Timedelta(value).to_timedelta64()
-
-
-def _check_shape(column: Column, values: Any, path: _Path) -> None:
-    """Find the first value whose nesting is not the column's shape."""
-    for i, row in enumerate(values):
-        _check_row(column.shape, row, (i,), path)
-
-
-def _check_row(shape: tuple[int, ...], value: Any, index: tuple[int, ...], path: _Path) -> None:
-    if not shape:
-        if isinstance(value, list | dict):
-            refuse(path.at(index), f"is {describe_kind(value)}, not a single value", "remove the brackets around it")
-        return
-    if not isinstance(value, list):
-        hint = "wrap the row in brackets: [[…]]" if len(index) == 1 else "send a list"
-        refuse(path.at(index), f"is {describe_kind(value)}, not a list of {_size(shape[0])} values", hint)
-    if shape[0] not in (-1, len(value)):
-        refuse(path.at(index), f"has {len(value)} values", f"send {shape[0]} values")
-    for i, item in enumerate(value):
-        _check_row(shape[1:], item, (*index, i), path)
-
-
-def _refuse_missing(field: str) -> NoReturn:
-    raise InvalidInputs(
-        f"{field} is null",
-        why="the sample that this model was deployed with has no missing value there",
-        fix="send a value, or deploy again with a sample that has missing values in this column",
-        field=field,
-    )
-
-
-def refuse(field: str, problem: str, fix: str) -> NoReturn:
-    """Raise the `InvalidInputs` that names a field, what is wrong with it, and what to send instead."""
-    raise InvalidInputs(f"{field} {problem}", fix=fix, field=field)
-
-
-def _size(length: int) -> str:
-    return "any number of" if length == -1 else str(length)
-
-
-def describe_kind(value: Any) -> str:
-    """How a JSON value is called in an error: "a number", "null", "a list"."""
-    names = {
-        bool: "true or false",
-        int: "a number",
-        float: "a number",
-        str: "a text",
-        list: "a list",
-        dict: "an object",
-    }
-    return "null" if value is None else names.get(type(value), type(value).__name__)
+def _objects(leaves: list[Any], shape: Sequence[int]) -> Array:
+    result = np.empty(len(leaves), dtype=object)
+    result[:] = leaves
+    return result.reshape(shape)

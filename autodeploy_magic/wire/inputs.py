@@ -9,31 +9,51 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any, NoReturn
 
 import numpy as np
 
 from autodeploy_magic.contracts import Signature
-from autodeploy_magic.errors import BodyTooLarge, InvalidInputs
+from autodeploy_magic.errors import InvalidInputs
 from autodeploy_magic.wire.answers import to_plain
-from autodeploy_magic.wire.columns import Array, decode_column, describe_kind, refuse
+from autodeploy_magic.wire.columns import Array, decode_column
+from autodeploy_magic.wire.fields import SHOWN, Path, check_rows, describe_kind, refuse, short
+from autodeploy_magic.wire.numbers import doubles
 
-__all__ = ["Batch", "decode", "to_container", "to_request"]
+__all__ = ["Batch", "check_names", "decode", "to_container", "to_request"]
 
 
 class Batch:
     """Decoded rows: one array for each column of the signature, `rows` long.
 
-    `matrix` is the same numbers as one 2-D array where all columns are alike and came as rows; else None.
+    `matrix` is the same numbers as one 2-D array where all columns are alike and came as rows; else None. With one, the
+    columns may be left out: they are its views, made when they are asked for. `largest` is the largest absolute number
+    in it, where somebody has looked: a model may hold less than the signature does.
     """
 
-    __slots__ = ("columns", "matrix", "rows", "signature")
+    __slots__ = ("_columns", "largest", "matrix", "rows", "signature")
 
-    def __init__(self, signature: Signature, rows: int, columns: dict[str, Array], matrix: Array | None = None) -> None:
+    def __init__(
+        self, signature: Signature, rows: int, columns: dict[str, Array] | None, matrix: Array | None = None
+    ) -> None:
         self.signature = signature
         self.rows = rows
-        self.columns = columns
         self.matrix = matrix
+        self.largest: float | None = None
+        self._columns = columns
+
+    @property
+    def columns(self) -> dict[str, Array]:
+        """The columns by name."""
+        if self._columns is None:
+            assert self.matrix is not None
+            columns = self.signature.columns
+            if columns[0].shape:  # an array, whose rows are the matrix's
+                self._columns = {columns[0].name: self.matrix}
+            else:
+                self._columns = {column.name: self.matrix[:, i] for i, column in enumerate(columns)}
+        return self._columns
 
 
 def to_request(container: Any) -> Any:
@@ -52,20 +72,13 @@ def decode(signature: Signature, inputs: Any, *, max_rows: int | None = None) ->
     """
     table = signature.container == "dataframe" or (signature.container == "dict" and isinstance(inputs, list))
     rows = _count(signature, inputs)
-    if rows == 0:
-        raise InvalidInputs("inputs is empty", fix="send at least one row", field="inputs")
-    if max_rows is not None and rows > max_rows:
-        raise BodyTooLarge(
-            f"the request has {rows} rows; this deployment takes {max_rows} in one request",
-            fix=f"send the rows in parts of at most {max_rows}",
-            field="inputs",
-        )
+    check_rows(rows, max_rows)
     if table and isinstance(inputs, list):
         return _from_rows(signature, inputs)
     if signature.container in ("dataframe", "dict"):
         return _from_columns(signature, inputs, rows)
     column = signature.columns[0]
-    return Batch(signature, rows, {column.name: decode_column(column, inputs, by_row=True)})
+    return Batch(signature, rows, {column.name: decode_column(column, inputs, Path(column.name, "rows"))})
 
 
 def to_container(batch: Batch) -> Any:
@@ -86,15 +99,15 @@ def _count(signature: Signature, inputs: Any) -> int:
         lengths = {name: len(values) if isinstance(values, list) else None for name, values in inputs.items()}
         for name, length in lengths.items():
             if length is None:
-                raise InvalidInputs(
-                    f"inputs.{name} is {describe_kind(inputs[name])}, not a list of values",
-                    fix='send a list of records: {"inputs": [{…}]}, or an object of lists',
-                    field=f"inputs.{name}",
+                refuse(
+                    short(f"inputs.{name}"),
+                    f"is {describe_kind(inputs[name])}, not a list of values",
+                    'send a list of records: {"inputs": [{…}]}, or an object of lists',
                 )
         if len(set(lengths.values())) > 1:
             raise InvalidInputs(
                 "the columns of inputs have different lengths",
-                why=", ".join(f"{name}: {length}" for name, length in lengths.items()),
+                why=", ".join(f"{short(name)}: {length}" for name, length in list(lengths.items())[:SHOWN]),
                 fix="send as many values in each column",
                 field="inputs",
             )
@@ -116,22 +129,24 @@ def _from_rows(signature: Signature, rows: list[Any]) -> Batch:
     elif all(type(row) is list and len(row) == width for row in rows):
         matrix = _matrix(signature, rows)
         if matrix is not None:
-            return Batch(signature, len(rows), {name: matrix[:, i] for i, name in enumerate(names)}, matrix)
+            return Batch(signature, len(rows), None, matrix)
         lists = [list(values) for values in zip(*rows, strict=True)]
     else:
         _explain_records(signature, rows)
     columns = {
-        column.name: decode_column(column, values) for column, values in zip(signature.columns, lists, strict=True)
+        column.name: decode_column(column, values, Path(column.name))
+        for column, values in zip(signature.columns, lists, strict=True)
     }
     return Batch(signature, len(rows), columns)
 
 
 def _from_columns(signature: Signature, inputs: dict[str, Any], rows: int) -> Batch:
     names = {column.name for column in signature.columns}
-    _check_names(names, set(inputs), "inputs")
-    return Batch(
-        signature, rows, {column.name: decode_column(column, inputs[column.name]) for column in signature.columns}
-    )
+    check_names(names, set(inputs), "inputs")
+    columns = {
+        column.name: decode_column(column, inputs[column.name], Path(column.name)) for column in signature.columns
+    }
+    return Batch(signature, rows, columns)
 
 
 def _matrix(signature: Signature, rows: list[Any]) -> Array | None:
@@ -140,12 +155,11 @@ def _matrix(signature: Signature, rows: list[Any]) -> Array | None:
     if first.dtype not in ("float64", "float32") or any(c.dtype != first.dtype or c.shape for c in signature.columns):
         return None
     try:
-        found = np.array(rows)
-    except ValueError:
+        found = doubles(rows[0] if len(rows) == 1 else list(chain.from_iterable(rows)))
+    except (TypeError, OverflowError):
         return None
-    if found.dtype.kind not in "iuf" or found.ndim != 2:
-        return None
-    matrix = found.astype(first.dtype, copy=False)
+    with np.errstate(over="ignore"):
+        matrix = found.reshape(len(rows), -1).astype(first.dtype, copy=False)
     return matrix if np.isfinite(matrix).all() else None
 
 
@@ -172,7 +186,7 @@ def _explain_records(signature: Signature, rows: list[Any]) -> NoReturn:
     names = [column.name for column in signature.columns]
     for i, row in enumerate(rows):
         if isinstance(row, dict):
-            _check_names(set(names), set(row), f"inputs[{i}]")
+            check_names(set(names), set(row), f"inputs[{i}]")
         elif not isinstance(row, list):
             refuse(f"inputs[{i}]", f"is {describe_kind(row)}, not a record or a row", f"send the columns {names[:8]}")
         elif len(row) != len(names):
@@ -182,16 +196,18 @@ def _explain_records(signature: Signature, rows: list[Any]) -> NoReturn:
     )
 
 
-def _check_names(wanted: set[str], given: set[str], where: str) -> None:
+def check_names(wanted: set[str], given: set[str], where: str) -> None:
+    """Raise `InvalidInputs` for the first name that is missing or not wanted; `where` is what has the names."""
     import difflib
 
     missing = sorted(wanted - given)
     unknown = sorted(given - wanted)
     if missing:
-        close = difflib.get_close_matches(missing[0], unknown, 1)
+        # Looking for likenesses takes as long as there are names, and a client may send any number of any length.
+        close = difflib.get_close_matches(missing[0], [name for name in unknown[:SHOWN] if len(name) <= SHOWN], 1)
         hint = (
             f"rename {close[0]!r} to {missing[0]!r}" if close else f"send the columns {', '.join(sorted(wanted)[:20])}"
         )
         refuse(f"{where}.{missing[0]}", "is missing", hint)
     if unknown:
-        refuse(f"{where}.{unknown[0]}", "is not a column of this model", "leave it out")
+        refuse(short(f"{where}.{unknown[0]}"), "is not a column of this model", "leave it out")

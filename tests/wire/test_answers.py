@@ -22,6 +22,7 @@ from autodeploy_magic.wire import describe, restore, to_plain
         np.array(["a", "bcd", None], dtype=object),
         np.array([True, False, True]),
         np.array(["2026-01-01", "2026-01-02", "NaT"], dtype="datetime64[D]"),
+        np.array([1, 90, "NaT"], dtype="timedelta64[D]"),
         np.arange(12).reshape(3, 2, 2),
     ],
     ids=lambda value: str(value.dtype),
