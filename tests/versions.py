@@ -27,9 +27,13 @@ def write_version(
     format: str = "onnx",
     number: int = 1,
     one_row_s: float | None = 1e-5,
+    batch_s: float | None = None,
     code: dict[str, Callable[..., Any]] | None = None,
 ) -> Version:
-    """Write a version of a fitted classifier over an array into `folder`."""
+    """Write a version of a fitted classifier over an array into `folder`.
+
+    `one_row_s` and `batch_s` are what the build would have measured of a run on 1 and on 256 rows.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     code = code or {}
     files: list[tuple[str, str, str]] = []
@@ -84,7 +88,9 @@ def write_version(
         model_outputs=(describe("predictions", raw, len(rows), method="predict"), *list(outputs.values())[1:]),
         artifacts=artifacts,
         environment=Environment(python="3.11", platform="linux"),
-        candidates=(Candidate(format=format, passed=True, reason="", one_row_s=one_row_s),),
+        candidates=(
+            Candidate(format=format, passed=True, reason="", one_row_s=one_row_s, batch_s=batch_s, batch_rows=256),
+        ),
         sample_rows=len(rows),
     )
     (folder / "version.json").write_bytes(encode(version))

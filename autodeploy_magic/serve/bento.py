@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +17,23 @@ from autodeploy_magic.serve.model import ServedModel
 if TYPE_CHECKING:
     import bentoml
 
-__all__ = ["answer", "error_body", "load_served"]
+__all__ = ["answer", "error_body", "load_served", "share"]
+
+_loaded: dict[str, ServedModel] = {}
 
 
-@cache
 def load_served(folder: str) -> ServedModel:
-    """The version in `folder`, loaded once in a process: the fast road and BentoML's share it."""
-    return ServedModel.load(Path(folder))
+    """The version in `folder`, loaded once in a process."""
+    served = _loaded.get(folder)
+    if served is None:
+        served = _loaded[folder] = ServedModel.load(Path(folder))
+    return served
+
+
+def share(served: ServedModel) -> None:
+    """Let BentoML's road answer with what the fast road has loaded, and with nothing else."""
+    _loaded.clear()
+    _loaded[str(served.folder)] = served
 
 
 def answer(served: ServedModel, inputs: Any, outputs: Sequence[str] | None, context: bentoml.Context) -> dict[str, Any]:

@@ -1,34 +1,62 @@
-"""A worker's control socket: whoever connects is told who answers, and handed the listening socket.
+"""A worker's control socket: whoever connects is told who answers, and handed the listening sockets.
 
 That is how a supervisor that was killed finds its deployments again: its successor connects, and needs no port of its
 own. A connection is held until this worker accepts no more requests, so that its end tells a swap that the old
 generation is out. The socket stands in a folder that only its owner can enter.
+
+On a connection that is held, each line is an order (see `serve.orders`) and is answered with a line. What was ordered
+and not completed is undone when the connection ends: a supervisor that dies in the middle of it leaves none of it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
-__all__ = ["Control", "ask"]
+__all__ = ["Change", "Control", "ask"]
+
+log = logging.getLogger(__name__)
 
 _ANSWER_BYTES = 65536
+_MOST_SOCKETS = 2
+
+
+class Change(Protocol):
+    """What is ordered over one connection."""
+
+    async def obey(self, order: bytes) -> dict[str, Any]:
+        """Do what one line says; the answer is JSON."""
+
+    def end(self) -> None:
+        """The connection has ended: undo what was not completed."""
 
 
 class Control:
-    """Serves one worker's control socket on the running loop until `close()`."""
+    """Serves one worker's control socket on the running loop until `close()`.
 
-    def __init__(self, path: Path, listening: socket.socket, who: dict[str, Any]) -> None:
+    `who` tells what is known of the worker now, `change` begins what one connection orders.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        listening: Sequence[socket.socket],
+        who: Callable[[], dict[str, Any]],
+        change: Callable[[], Change],
+    ) -> None:
         self._path = path
         self._listening = listening
-        self._who = msgspec.json.encode(who)
-        self._held: set[socket.socket] = set()
+        self._who = who
+        self._change = change
+        self._held: dict[socket.socket, _Conversation] = {}
         with contextlib.suppress(FileNotFoundError):
             path.unlink()  # of an earlier process with this pid
         self._socket = socket.socket(socket.AF_UNIX)
@@ -50,29 +78,75 @@ class Control:
     def _answer(self) -> None:
         with contextlib.suppress(BlockingIOError, ConnectionError):
             connection, _ = self._socket.accept()
-            self._held.add(connection)
-            # Readable means that the other side has gone: it has nothing to say.
-            asyncio.get_running_loop().add_reader(connection, self._let_go, connection)
+            connection.setblocking(False)
+            self._held[connection] = _Conversation(connection, self._change())
+            asyncio.get_running_loop().add_reader(connection, self._hear, connection)
             try:
-                socket.send_fds(connection, [self._who], [self._listening.fileno()])
+                who = msgspec.json.encode(self._who()) + b"\n"
+                socket.send_fds(connection, [who], [item.fileno() for item in self._listening])
             except OSError:
                 self._let_go(connection)
 
+    def _hear(self, connection: socket.socket) -> None:
+        try:
+            data = connection.recv(_ANSWER_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self._held[connection].hear(data)
+        else:
+            self._let_go(connection)
+
     def _let_go(self, connection: socket.socket) -> None:
-        asyncio.get_running_loop().remove_reader(connection)
-        self._held.discard(connection)
-        connection.close()
+        conversation = self._held.pop(connection, None)
+        if conversation is not None:
+            asyncio.get_running_loop().remove_reader(connection)
+            conversation.end()
+            connection.close()
 
 
-def ask(path: Path, timeout_s: float) -> tuple[dict[str, Any], socket.socket] | None:
-    """Ask a worker who it is; returns that and its listening socket, or None where nobody answers in time."""
+class _Conversation:
+    """The orders of one connection, obeyed one after the other."""
+
+    def __init__(self, connection: socket.socket, change: Change) -> None:
+        self._connection = connection
+        self._change = change
+        self._data = b""
+        self._orders: asyncio.Queue[bytes] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    def hear(self, data: bytes) -> None:
+        *lines, self._data = (self._data + data).split(b"\n")
+        for line in lines:
+            self._orders.put_nowait(line)
+        if lines and self._task is None:
+            self._task = asyncio.create_task(self._obey())
+
+    def end(self) -> None:
+        self._change.end()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _obey(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            answer = await self._change.obey(await self._orders.get())
+            with contextlib.suppress(OSError):  # whoever asked has gone, which the next read tells
+                await loop.sock_sendall(self._connection, msgspec.json.encode(answer) + b"\n")
+
+
+def ask(path: Path, timeout_s: float) -> tuple[dict[str, Any], list[socket.socket]] | None:
+    """Ask a worker who it is; returns that and its listening sockets, or None where nobody answers in time."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(timeout_s)
         try:
             connection.connect(str(path))
-            data, fds, _, _ = socket.recv_fds(connection, _ANSWER_BYTES, 1)
+            data, fds, _, _ = socket.recv_fds(connection, _ANSWER_BYTES, _MOST_SOCKETS)
         except OSError:
             return None
-    if not data or not fds:
+    sockets = [socket.socket(fileno=fd) for fd in fds]
+    if not data or not sockets:
         return None
-    return msgspec.json.decode(data, type=dict[str, Any]), socket.socket(fileno=fds[0])
+    return msgspec.json.decode(data, type=dict[str, Any]), sockets

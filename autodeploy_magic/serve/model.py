@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 import msgspec
+from msgspec.structs import replace
 
 from autodeploy_magic import settings
-from autodeploy_magic.contracts import Artifact, Version, decode
+from autodeploy_magic.contracts import Artifact, Signature, Version, decode
 from autodeploy_magic.errors import (
     ArtifactChanged,
     AutodeployError,
@@ -21,10 +22,12 @@ from autodeploy_magic.errors import (
     StartFailed,
 )
 from autodeploy_magic.registry import load, table
-from autodeploy_magic.serve.runtime.native import unpickle
+from autodeploy_magic.serve.runtime.native import NativeRunner, unpickle
 from autodeploy_magic.store import file_sha256
 from autodeploy_magic.wire import Batch, to_container, to_plain
 from autodeploy_magic.wire import decode as decode_inputs
+from autodeploy_magic.wire.fields import short
+from autodeploy_magic.wire.quick import MOST_ROWS, QuickReader
 
 __all__ = ["Runner", "ServedModel", "head"]
 
@@ -53,14 +56,17 @@ class ServedModel:
         self._predict = code.get("predict")
         self._postprocess = code.get("postprocess")
         self._names = tuple(output.name for output in version.outputs)
+        self._is_plain = not self.has_code and not runner.needs_container
+        self._quick = QuickReader(version.signature)
         self.max_rows = int(settings.get("max_rows"))
 
     @classmethod
-    def load(cls, folder: Path, *, format: str | None = None, threads: int = 1) -> ServedModel:
+    def load(cls, folder: Path, *, format: str | None = None, threads: int | None = None) -> ServedModel:
         """Load the version in `folder`, its files checked against their hashes first.
 
-        `format` picks another model artifact than the one the version serves. Raises `ArtifactChanged`, or whatever the
-        model's own library raises.
+        `format` picks another model artifact than the one the version serves. `threads` is how many one run of the
+        model may use; None is one for ONNX, and for the live object what its libraries take. Raises `ArtifactChanged`,
+        or whatever the model's own library raises.
         """
         file = folder / "version.json"
         version = decode(Version, file.read_bytes(), source=str(file))
@@ -82,17 +88,39 @@ class ServedModel:
         runner = cast(Runner, runner_type(folder / model.path, version, threads=threads))
         return cls(version, runner, code, folder)
 
+    @property
+    def has_code(self) -> bool:
+        """Whether the person's own code stands around the model, which may look at all rows of a request at once."""
+        return bool(self._preprocess or self._predict or self._postprocess)
+
+    def close(self) -> None:
+        """Let go of the model: its memory is free, whatever still holds this version. It answers no more."""
+        del self._runner
+
+    @property
+    def accepts(self) -> Signature:
+        """The signature that requests are held to: no number larger than the model's own precision holds."""
+        signature, precision = self.version.signature, getattr(self._runner, "precision", "float64")
+        if not self._is_plain or precision == "float64":
+            return signature
+        columns = tuple(replace(c, dtype=precision) if c.dtype == "float64" else c for c in signature.columns)
+        return replace(signature, columns=columns)
+
     def decode(self, inputs: Any) -> Batch:
         """Check the inputs of a request; raises `InvalidInputs` or `BodyTooLarge`."""
+        if self.max_rows >= MOST_ROWS:
+            batch = self._quick.read(inputs)
+            if batch is not None:
+                return batch
         return decode_inputs(self.version.signature, inputs, max_rows=self.max_rows)
 
     def run(self, batch: Batch, names: Sequence[str]) -> dict[str, Any]:
         """Answer decoded rows with the live object's values. Raises `ModelFailed` where the model raises."""
         try:
-            return self._answer(batch, names)
+            return self._runner.run(batch, names) if self._is_plain else self._answer(batch, names)
         except RequestRefused:
             raise
-        except Exception as error:  # the person's own code may raise anything; its words stay in the log
+        except (Exception, SystemExit) as error:  # the person's own code may raise anything; its words stay in the log
             log.exception("%s version %d failed on a request", self.version.deployment, self.version.number)
             raise ModelFailed(
                 "the model failed on these inputs",
@@ -119,7 +147,7 @@ class ServedModel:
         for i, name in enumerate(outputs):
             if name not in self._names:
                 raise InvalidInputs(
-                    f"outputs[{i}] is {name!r}, which this model does not give",
+                    f"outputs[{i}] is {short(name)!r}, which this model does not give",
                     fix=f"ask for: {', '.join(self._names)}",
                     field=f"outputs[{i}]",
                 )
@@ -138,7 +166,14 @@ class ServedModel:
 
     def sample(self, rows: int) -> Any:
         """The first rows of the sample that travels with the version, as a request would send them."""
-        return head(msgspec.json.decode((self.folder / self._file("sample")).read_bytes())["inputs"], rows)
+        found = msgspec.json.decode((self.folder / self._file("sample")).read_bytes())["inputs"]
+        return head(found, min(rows, self.max_rows))
+
+    def expected(self, rows: int) -> dict[str, Any]:
+        """The answers to the first rows of that sample, by output; only those that have an item for each row."""
+        found = msgspec.json.decode((self.folder / self._file("expected")).read_bytes())
+        rows = min(rows, self.max_rows)
+        return {o.name: found[o.name][:rows] for o in self.version.outputs if o.per_row and o.name in found}
 
     def self_check(self) -> None:
         """Replay the rows that travel with the version; raises `StartFailed` where an answer is another one."""
@@ -153,14 +188,21 @@ class ServedModel:
                 why=f"{type(cause).__name__}: {cause}",
                 fix="`%deploy logs` shows where; deploy again from the notebook that holds the model",
             ) from error
+        where = self.first_difference(expected, found)
+        if where is not None:
+            raise StartFailed(
+                f"version {self.version.number} of {self.version.deployment} answers its sample differently here",
+                why=where,
+                fix="deploy again from the notebook that holds the model",
+            )
+
+    def first_difference(self, expected: dict[str, Any], found: dict[str, Any]) -> str | None:
+        """Where answers as JSON values differ by more than rounding: "predictions[3] is …"; None where they agree."""
         for name, values in expected.items():
             where = _first_difference(values, found[name], _tolerance(self.version) * _largest(values))
             if where is not None:
-                raise StartFailed(
-                    f"version {self.version.number} of {self.version.deployment} answers its sample differently here",
-                    why=f"{name}{where}",
-                    fix="deploy again from the notebook that holds the model",
-                )
+                return f"{name}{where}"
+        return None
 
     def _answer(self, batch: Batch, names: Sequence[str]) -> dict[str, Any]:
         x: Any = batch
@@ -169,7 +211,7 @@ class ServedModel:
         if self._preprocess:
             x = self._preprocess(x)
         if self._predict:
-            answers = {"predictions": self._predict(cast(Any, self._runner).model, x)}
+            answers = {"predictions": cast(NativeRunner, self._runner).apply(self._predict, x)}
         else:
             answers = self._runner.run(x, names)
         if self._postprocess and "predictions" in answers:

@@ -24,13 +24,28 @@ ASGIApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 class LazyBento:
     """An ASGI app that becomes the Bento's at its first request: most deployments are never asked that way.
 
-    A Bento that cannot be loaded answers every request with `ModelFailed` (500); the cause is in the log.
+    A Bento that cannot be loaded answers every request with `ModelFailed` (500); the cause is in the log. A process
+    loads one Bento and no other: what BentoML counts is counted once in a process.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._starting: asyncio.Task[ASGIApp] | None = None
         self._lifespan: _Lifespan | None = None
+        self._may_start = asyncio.Event()
+        self._may_start.set()
+
+    def hold(self) -> bool:
+        """Let requests wait until `release`, so that another Bento can take its place; false once it is loaded."""
+        if self._starting is not None:
+            return False
+        self._may_start.clear()
+        return True
+
+    def release(self, path: Path | None = None) -> None:
+        """Go on after `hold`, with the Bento at `path` where one is given."""
+        self._path = path or self._path
+        self._may_start.set()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         app = await self.startup()
@@ -38,6 +53,8 @@ class LazyBento:
 
     async def startup(self) -> ASGIApp:
         """Load the Bento, once, and run the start of its lifespan."""
+        while not self._may_start.is_set():
+            await self._may_start.wait()
         if self._starting is None:
             self._starting = asyncio.create_task(self._start())
         # A client that goes away must not cancel the loading that others wait for.

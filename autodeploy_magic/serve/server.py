@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable, Iterator
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from autodeploy_magic.serve.acceptor import Acceptor
 from autodeploy_magic.serve.connection import Connection
+
+if TYPE_CHECKING:
+    from autodeploy_magic.serve.front import Front
 
 __all__ = ["GRACE_S", "Config", "Server"]
 
@@ -19,12 +25,27 @@ KEEP_ALIVE_S = 75
 connection that we are closing."""
 GRACE_S = 10
 """How long requests that are being answered at the end of the drain may still take."""
+GOODBYE_S = 0.5
+"""How long a client may take to close a connection that we have closed. TLS says goodbye in both directions, and few
+clients that are idle listen for it."""
 
 
 class Config(uvicorn.Config):
-    """uvicorn's settings as ours are. `idle` is set when the last connection closes."""
+    """uvicorn's settings as ours are. `idle` is set when the last connection closes.
 
-    def __init__(self, app: Any, *, keep_alive_s: int = KEEP_ALIVE_S) -> None:
+    `front` answers what is its own without ASGI; see `serve.connection`. With `tls` the server speaks HTTPS.
+    `shares` says that other processes accept on the same socket.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        *,
+        front: Front | None = None,
+        tls: ssl.SSLContext | None = None,
+        shares: bool = False,
+        keep_alive_s: int = KEEP_ALIVE_S,
+    ) -> None:
         super().__init__(
             app,
             http=Connection,
@@ -38,7 +59,14 @@ class Config(uvicorn.Config):
             timeout_keep_alive=keep_alive_s,
             timeout_graceful_shutdown=GRACE_S,
         )
+        self.front = front
+        self.shares = shares
+        self._tls = tls
         self.idle = asyncio.Event()
+
+    def load(self) -> None:
+        super().load()
+        self.ssl = self._tls  # uvicorn would make a context of its own, with a list of ciphers of its own
 
 
 class Server(uvicorn.Server):
@@ -56,6 +84,7 @@ class Server(uvicorn.Server):
         tick: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(config)
+        self._shares = config.shares
         self._idle = config.idle
         self._drain_s = 0.0
         self._draining = draining
@@ -72,6 +101,16 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if not self._shares:
+            await super().startup(sockets)
+            return
+        await super().startup([])
+        protocol = partial(
+            Connection, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        self.servers = [Acceptor(sock, protocol, self.config.ssl) for sock in sockets or ()]  # type: ignore[misc]
+
     async def main_loop(self) -> None:
         while not await self.on_tick(0):  # refreshes the date header
             self._tick()
@@ -83,9 +122,19 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         self._draining()
+        await self._without_connections(self._drain_s)
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await self._without_connections(GOODBYE_S)
+        for connection in list(self.server_state.connections):
+            if connection.transport.is_closing():
+                connection.transport.abort()
+        await super().shutdown(sockets)
+
+    async def _without_connections(self, within_s: float) -> None:
+        """Wait until there is no connection any more, or the time is over."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._drain_s):
+            async with asyncio.timeout(within_s):
                 while self.server_state.connections:
                     self._idle.clear()
                     await self._idle.wait()
-        await super().shutdown(sockets)

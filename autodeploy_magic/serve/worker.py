@@ -1,8 +1,8 @@
-"""A worker: one process that serves one version on a listening socket it was given.
+"""A worker: one process that serves a deployment's versions on listening sockets it was given.
 
-It loads the version, replays its sample, and says {"ready": …} or {"error": …} on its channel. Only when the supervisor
-has written down that it exists, and says so, does it accept connections; where the channel closes first, it ends. So
-nothing ever serves that is not on record.
+It loads them, replays the sample of each, and says {"ready": …} or {"error": …} on its channel. Only when the
+supervisor has written down that it exists, and says so, does it accept connections; where the channel closes first, it
+ends. So nothing ever serves that is not on record.
 
 SIGTERM drains: it stops accepting, closes each connection with its next answer, and ends when none is left or `drain_s`
 has passed. SIGHUP does the same without waiting for idle connections. A second signal, or SIGINT, ends it at once.
@@ -18,13 +18,23 @@ import signal
 import socket
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from autodeploy_magic import settings
+from autodeploy_magic.contracts import Traffic
 from autodeploy_magic.errors import AutodeployError, StartFailed
+from autodeploy_magic.registry import need
+from autodeploy_magic.serve.orders import Place
 from autodeploy_magic.serve.record import Recorder
+
+if TYPE_CHECKING:
+    from autodeploy_magic.serve.app import App
+    from autodeploy_magic.serve.guard import Guard
+    from autodeploy_magic.serve.secure import Secure
+    from autodeploy_magic.serve.tokens import Tokens
+    from autodeploy_magic.serve.versions import Versions
 
 __all__ = ["Spec", "main"]
 
@@ -32,29 +42,45 @@ log = logging.getLogger(__name__)
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker is to serve. Paths are absolute; `control` is the folder for its control socket."""
+    """What a worker is to serve. Paths are absolute; `control` is the folder for its control socket.
+
+    `version`, `folder` and `bento_path` are the champion's. `workers` are as many as share the machine and the port.
+    `token_file` is "" where no token is asked for. `tls` is that of `contracts.Desired`, and `tls_folder` where a
+    certificate of ours is. `versions` is the folder of those that are kept, and `supervisor` the file that tells how to
+    have one of them loaded; "" where there is none to ask.
+    """
 
     name: str
     version: int
     generation: int
     folder: str
     bento_path: str
-    token: str
+    beside: tuple[Place, ...] = ()
+    traffic: Traffic = Traffic()
+    workers: int = 1
+    versions: str = ""
+    supervisor: str = ""
+    token_file: str
+    tls: str = ""
+    tls_folder: str = ""
     control: str
     prometheus: str
     metrics: str
     log_file: str
-    settings: dict[str, float | int | str]
+    settings: dict[str, bool | float | int | str]
 
 
 def main(spec: dict[str, Any], handed: dict[str, Any]) -> int:
     """Serve `spec` (a `Spec` as JSON values) until told to stop, and return the exit code.
 
-    `handed` holds "channel", a socket to the supervisor, and "listen", the descriptor of the listening socket.
+    `handed` holds "channel", a socket to the supervisor, and "listen", the descriptors of the listening sockets, first
+    HTTP's, then gRPC's where it is asked for.
     """
     started = time.perf_counter()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(process)d: %(message)s", force=True)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start and end are ours to tell
+    logging.getLogger("uvicorn").setLevel(
+        logging.ERROR
+    )  # its start and end are ours to tell, and strangers' mistakes no news
     order = msgspec.convert(spec, Spec)
     for name, value in order.settings.items():
         settings.set_option(name, value)
@@ -63,14 +89,17 @@ def main(spec: dict[str, Any], handed: dict[str, Any]) -> int:
     prometheus = Path(order.prometheus) / str(os.getpid())
     prometheus.mkdir(parents=True, exist_ok=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(prometheus)
-    recorder = Recorder(Path(order.metrics), worker=os.getpid(), version=order.version)
+    recorder = Recorder(Path(order.metrics), worker=os.getpid())
     try:
-        app = _load(order, recorder)
+        listening = [socket.socket(fileno=descriptor) for descriptor in handed["listen"]]
+        if len(listening) > 1:
+            need("h2", "the gRPC port (--grpc)")
+            import autodeploy_magic.serve.grpc.server  # noqa: F401 - loaded before it says that it is ready
+        versions, app = _load(order, recorder)
         import uvloop
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            listening = socket.socket(fileno=handed["listen"])
-            return runner.run(_serve(order, app, channel, listening, recorder, started))
+            return runner.run(_serve(order, versions, app, channel, listening, recorder, started))
     except Exception as error:  # loading runs the model's own library and the person's code, which may raise anything
         log.exception("%s version %d did not start", order.name, order.version)
         _tell(channel, {"error": _explain(order, error).to_payload()})
@@ -80,37 +109,113 @@ def main(spec: dict[str, Any], handed: dict[str, Any]) -> int:
         shutil.rmtree(prometheus, ignore_errors=True)
 
 
-def _load(order: Spec, recorder: Recorder) -> Any:
-    from autodeploy_magic.serve.app import make_app
-    from autodeploy_magic.serve.bento import load_served
-    from autodeploy_magic.serve.mount import LazyBento
+def _load(order: Spec, recorder: Recorder) -> tuple[Versions, App]:
+    from autodeploy_magic.serve.app import App
+    from autodeploy_magic.serve.front import Front
+    from autodeploy_magic.serve.guard import Guard
+    from autodeploy_magic.serve.repository import Kept
+    from autodeploy_magic.serve.runtime.cores import share
+    from autodeploy_magic.serve.versions import Versions
 
-    served = load_served(order.folder)
-    served.self_check()
-    bento = LazyBento(Path(order.bento_path)) if order.bento_path else None
-    return make_app(served, token=order.token or None, bento_app=bento, observe=recorder.observe)
+    kept = Kept(
+        order.name,
+        versions=Path(order.versions),
+        metrics=Path(order.metrics),
+        supervisor=Path(order.supervisor),
+        here=lambda: (set(versions.lineup.loaded), versions.left_out),
+    )
+    versions = Versions(
+        threads=share(order.workers),
+        repository=kept if order.supervisor else None,
+        compare=recorder.compare,
+        worker=os.getpid(),
+    )
+    lineup = versions.start(
+        Place(order.version, order.folder, order.bento_path),
+        order.beside,
+        order.traffic,
+    )
+    recorder.lanes = versions.lane_stats
+    observe = recorder.observe if settings.get("metrics") else None
+    front = Front(lineup, Guard(tokens=()), observe=observe)  # `_guard` makes the one that guards
+    versions.attend(front)
+    return versions, App(front)
+
+
+def _guard(order: Spec, secure: Secure | None) -> tuple[Guard, Tokens | None]:
+    """What guards the port, and what keeps its tokens up to date. It answers to the names in its certificate too."""
+    from autodeploy_magic.serve.guard import Guard
+    from autodeploy_magic.serve.tokens import Tokens
+
+    hosts = ",".join([str(settings.get("hosts")), *(secure.certificate.hosts if secure is not None else ())])
+    guard = Guard(tokens=(), hosts=hosts, origins=str(settings.get("origins")))
+    if not order.token_file:
+        return guard, None
+    tokens = Tokens(Path(order.token_file))
+    tokens.keep(guard)
+    return guard, tokens
 
 
 async def _serve(
-    order: Spec, app: Any, channel: socket.socket, listening: socket.socket, recorder: Recorder, started: float
+    order: Spec,
+    versions: Versions,
+    app: App,
+    channel: socket.socket,
+    listening: list[socket.socket],
+    recorder: Recorder,
+    started: float,
 ) -> int:
     from autodeploy_magic.serve.control import Control
     from autodeploy_magic.serve.log import keep_small
-    from autodeploy_magic.serve.server import Config, Server
+    from autodeploy_magic.serve.secure import Secure
+    from autodeploy_magic.serve.server import GRACE_S, Config, Server
 
-    who = {"name": order.name, "pid": os.getpid(), "version": order.version, "generation": order.generation}
-    if not await _may_serve(channel, {"ready": {**who, "seconds": time.perf_counter() - started}}):
+    secure = Secure(order.tls, Path(order.tls_folder)) if order.tls else None
+    app.front.guard, tokens = _guard(order, secure)
+
+    def who() -> dict[str, Any]:
+        return {"name": order.name, "pid": os.getpid(), "generation": order.generation, **versions.describe()}
+
+    left_out = {str(number): error.to_payload() for number, error in versions.left_out.items()}
+    ready = {**who(), "left_out": left_out, "seconds": time.perf_counter() - started}
+    if not await _may_serve(channel, {"ready": ready}):
         log.info("the supervisor went away before it let this worker serve")
         return 0
     recorder.start()
-    control = Control(Path(order.control) / f"worker-{os.getpid()}.sock", listening, who)
+    control = Control(Path(order.control) / f"worker-{os.getpid()}.sock", listening, who, versions.change)
+    grpc = None
+    if len(listening) > 1:
+        from autodeploy_magic.serve.grpc.server import serve_grpc
+
+        grpc = await serve_grpc(app.front, listening[1], secure.context("h2") if secure is not None else None)
+    ending: list[asyncio.Task[None]] = []
     log_file, log_bytes = Path(order.log_file), int(settings.get("log_bytes"))
 
     def draining() -> None:
-        app.draining = True
+        app.front.draining = True
+        if grpc is not None:
+            grpc.stop_accepting()
+            ending.append(asyncio.create_task(grpc.drain(GRACE_S)))
         control.close()
 
-    server = Server(Config(app), draining=draining, tick=lambda: keep_small(log_file, log_bytes))
+    def tick() -> None:
+        keep_small(log_file, log_bytes)
+        recorder.tick()
+        versions.tick()
+        for watched in (tokens, secure):
+            if watched is not None:
+                watched.tick()
+
+    server = Server(
+        Config(
+            app,
+            front=app.front,
+            tls=secure.context("http/1.1") if secure is not None else None,
+            shares=order.workers > 1,
+        ),
+        draining=draining,
+        tick=tick,
+    )
 
     def asked_to_stop(number: int) -> None:
         if number == signal.SIGINT or server.should_exit:
@@ -122,7 +227,11 @@ async def _serve(
 
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop, number)
-    await server.serve(sockets=[listening])
+    _tell(channel, {"serving": True})
+    channel.close()
+    await server.serve(sockets=listening[:1])
+    await asyncio.gather(*ending)
+    versions.close()
     log.info("ended")
     return 0
 
@@ -135,8 +244,6 @@ async def _may_serve(channel: socket.socket, ready: dict[str, Any]) -> bool:
         return bool(await asyncio.get_running_loop().sock_recv(channel, 1))
     except ConnectionResetError:
         return False
-    finally:
-        channel.close()
 
 
 def _tell(channel: socket.socket, message: dict[str, Any]) -> None:

@@ -7,7 +7,9 @@
     api.py          the calls, as JSON over HTTP on a unix socket
     deployments.py  all deployments: what the person wants, made so
     deployment.py   one of them: start, swap, stop
-    generation.py   the workers that serve one version, kept alive
+    inplace.py      a swap inside the workers that serve, in two steps
+    traffic.py      what versions besides the champion may be given
+    generation.py   the workers that serve together, kept alive
     starting.py     one worker, from the zygote to ready
     adopt.py        workers that outlived an earlier supervisor
     sockets.py      listening sockets and ports

@@ -15,6 +15,8 @@ def main() -> int:
     if ready_fd >= 0 and os.fork():
         os._exit(0)  # whoever started us reaps this process at once, and the supervisor is nobody's child
 
+    os.umask(0o077)  # of the processes that build and serve too: what they write is its owner's alone
+
     import asyncio
     import contextlib
     import logging
@@ -38,7 +40,7 @@ def main() -> int:
 
     try:
         store = Store()
-        with FileLock(store.lock_file, timeout=LOCK_S):
+        with FileLock(store.lock_file, timeout=LOCK_S, mode=0o600):
             asyncio.run(Loop(store).run(lambda: tell({"ready": os.getpid()})))
     except Timeout:
         failure: AutodeployError = SupervisorFailed(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autodeploy_magic.contracts import WorkerState, decode
+import msgspec
+
+from autodeploy_magic.contracts import Desired, Traffic, WorkerState, decode
 from autodeploy_magic.errors import StoreFailed
 from autodeploy_magic.serve.control import ask
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.records import Runtime
+from autodeploy_magic.supervisor.sockets import Listening
 from autodeploy_magic.supervisor.starting import Worker, control_socket, metrics_folder
 from autodeploy_magic.supervisor.watch import Ending, Watched, boot_id, create_time, is_same
 
@@ -28,11 +30,19 @@ END_S = 5.0
 
 @dataclass(frozen=True)
 class Survivor:
-    """A worker that still runs: who it is, and its listening socket; None where it does not answer."""
+    """A worker that still runs: who it is, and its listening sockets; None where it does not answer.
+
+    `traffic` is None for a worker of a release that knew of no orders: it cannot be told to change.
+    """
 
     state: WorkerState
-    listening: socket.socket | None
+    listening: Listening | None
     control: Path
+    traffic: Traffic | None = None
+
+    def serves(self, desired: Desired) -> bool:
+        """Whether it serves what is desired, each version as it should be: a swap may have been broken off."""
+        return (self.state.version, self.traffic) == (desired.version, desired.traffic)
 
 
 def last_runtime(store: Store, name: str) -> Runtime | None:
@@ -97,7 +107,7 @@ def _in_folder(folder: Path) -> Iterator[tuple[str, Survivor]]:
             if created is None:
                 path.unlink(missing_ok=True)
             continue
-        who, listening = answer
+        who, sockets = answer
         state = WorkerState(
             pid=pid,
             create_time=created,
@@ -106,7 +116,8 @@ def _in_folder(folder: Path) -> Iterator[tuple[str, Survivor]]:
             version=who["version"],
             ready=True,
         )
-        yield who["name"], Survivor(state, listening, folder)
+        traffic = msgspec.convert(who.get("traffic"), Traffic | None)
+        yield who["name"], Survivor(state, Listening(*sockets), folder, traffic)
 
 
 async def end(store: Store, name: str, found: Sequence[Survivor]) -> None:

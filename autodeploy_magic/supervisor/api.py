@@ -23,6 +23,7 @@ from autodeploy_magic.contracts import Desired, Progress, Report, Status
 from autodeploy_magic.errors import AutodeployError, InvalidOption, SupervisorFailed
 from autodeploy_magic.supervisor.jobs import Job, run_job
 from autodeploy_magic.supervisor.loop import Loop
+from autodeploy_magic.supervisor.traffic import TrafficChange
 
 __all__ = ["BEAT_S", "make_api"]
 
@@ -61,6 +62,7 @@ def make_api(loop: Loop, token: str) -> ASGIApp:
         Route("/deployments/{name}/start", api.start, methods=["POST"]),
         Route("/deployments/{name}/stop", api.stop, methods=["POST"]),
         Route("/deployments/{name}/restart", api.restart, methods=["POST"]),
+        Route("/deployments/{name}/traffic", api.steer, methods=["POST"]),
         Route("/deployments/{name}/logs", api.logs),
     ]
     return _Guard(Starlette(routes=routes), loop, token)
@@ -113,8 +115,14 @@ class _Api:
         return _at_once(lambda: self._loop.end(stop_deployments=_body(body, Ending).stop_deployments))
 
     async def serve(self, request: Request) -> Response:
+        body, fresh = await request.body(), "fresh" in request.query_params
+        return self._to_the_end(lambda report: self._deployments.serve(_body(body, Desired), report, fresh=fresh))
+
+    async def steer(self, request: Request) -> Response:
         body = await request.body()
-        return self._to_the_end(lambda report: self._deployments.serve(_body(body, Desired), report))
+        return self._to_the_end(
+            lambda report: self._deployments.steer(_name(request), _body(body, TrafficChange), report)
+        )
 
     async def start(self, request: Request) -> Response:
         return self._to_the_end(lambda report: self._deployments.start(_name(request), report))

@@ -62,12 +62,19 @@ class Supervisor:
         """What runs a build's functions in clean processes of that Python."""
         return _Runner(self, executable)
 
-    def serve(self, desired: Desired, report: Report) -> Status:
-        """Start the deployment, or swap it to the version that is desired.
+    def serve(self, desired: Desired, report: Report, *, fresh: bool = False) -> Status:
+        """Start the deployment, or swap it to the version that is desired; with `fresh` in any case to new workers.
 
         Raises `StartFailed` or `PortTaken`; then the old generation still serves, and nothing else is desired of it.
         """
-        return self.call("POST", "/deployments", Status, desired, report)
+        return self.call("POST", "/deployments?fresh" if fresh else "/deployments", Status, desired, report)
+
+    def steer(self, name: str, report: Report, **change: Any) -> Status:
+        """Change what versions besides the champion are given: `canary`, `share`, `shadow`, `loaded`.
+
+        Raises `UnknownVersion` or `InvalidOption`, and `StartFailed` where one cannot be loaded; then nothing changes.
+        """
+        return self.call("POST", f"/deployments/{name}/traffic", Status, change, report)
 
     def status(self, name: str) -> Status:
         """Raises `UnknownDeployment`."""

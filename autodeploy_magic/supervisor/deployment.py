@@ -4,41 +4,52 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import time
 from collections.abc import Callable
 
 import msgspec
 
+from autodeploy_magic import tls
+from autodeploy_magic.address import check_open, grpc_url_of, url_of
 from autodeploy_magic.contracts import Desired, Progress, Report, State, Status
-from autodeploy_magic.errors import AutodeployError, StoreFailed
+from autodeploy_magic.errors import AutodeployError, InvalidOption, StoreFailed
+from autodeploy_magic.serve.together import same_interface
 from autodeploy_magic.store import Store
-from autodeploy_magic.supervisor import sockets
+from autodeploy_magic.supervisor.certificates import provide
 from autodeploy_magic.supervisor.generation import Generation
+from autodeploy_magic.supervisor.inplace import InPlace
 from autodeploy_magic.supervisor.records import Runtime
+from autodeploy_magic.supervisor.sockets import Listening, listen_for
 from autodeploy_magic.supervisor.starting import Launch
+from autodeploy_magic.supervisor.traffic import TrafficChange, beside, changed, settled
 from autodeploy_magic.supervisor.zygotes import Zygotes
 
 __all__ = ["Deployment"]
 
 log = logging.getLogger(__name__)
 
+_FIXED_AT_START = ("executable", "host", "port", "workers", "settings", "auth", "tls", "grpc", "grpc_port")
+"""What a worker is given when it starts, and keeps: for another value there must be another worker."""
+_ENDS_S = 1.0
+
 
 class Deployment:
     """What the person wants of one deployment, made so. One change at a time; status can be asked at any time.
 
-    The listening socket is held as long as the deployment runs, so that connections wait, and are not refused, in the
-    moment between a worker's death and its replacement.
+    The listening sockets are held as long as the deployment runs, so that connections wait, and are not refused, in the
+    moment between a worker's death and its replacement. `catching_up` is true from the supervisor's start until workers
+    that an earlier one left serve what is desired.
     """
 
     def __init__(self, store: Store, zygotes: Zygotes, name: str, avoid_ports: Callable[[], set[int]]) -> None:
         self.name = name
         self.desired: Desired | None = None
-        self.listening: socket.socket | None = None
+        self.listening: Listening | None = None
         self.current: Generation | None = None
         self.draining: list[Generation] = []
         self.last_generation = 0
         self.problem = ""
+        self.catching_up = False
         self.busy = asyncio.Lock()
         self._store = store
         self._zygotes = zygotes
@@ -51,26 +62,28 @@ class Deployment:
         """Whether workers of it serve, or are being started."""
         return self._starting or (self.current is not None and not self.current.failure)
 
-    async def serve(self, desired: Desired, report: Report) -> Status:
-        """Start, or swap to, what is desired: new workers ready → recorded → serving → the old ones drained.
+    async def serve(self, desired: Desired, report: Report, *, fresh: bool = False) -> Status:
+        """Start, or swap to, what is desired: inside the workers that serve where they can, else by new ones.
 
-        Raises `StartFailed`, `PortTaken`, `UnknownVersion` or `StoreFailed`; then the old generation serves as before
-        and what was desired before is still what is desired.
+        New workers ready → recorded → serving → the old ones drained; with `fresh` always. Raises `StartFailed`,
+        `PortTaken`, `UnknownVersion`, `InvalidOption` or `StoreFailed`; then the old generation serves as before and
+        what was desired before is still what is desired.
         """
         async with self.busy:
-            self._starting = True
-            started = time.perf_counter()
-            report(Progress(step="start", state="started", detail=f"version {desired.version}"))
-            try:
-                await self._swap(desired)
-            except AutodeployError as error:
-                report(Progress(step="start", state="failed", seconds=time.perf_counter() - started, detail=error.what))
-                raise
-            finally:
-                self._starting = False
-            status = self.status()
-            report(Progress(step="start", state="done", seconds=time.perf_counter() - started, detail=status.url))
-            return status
+            return await self._serve(desired, report, fresh=fresh)
+
+    async def steer(self, change: TrafficChange, report: Report) -> Status:
+        """Change what versions besides the champion are given; where it is stopped, from its next start on.
+
+        Raises as `serve` does.
+        """
+        async with self.busy:
+            assert self.desired is not None
+            desired = msgspec.structs.replace(self.desired, traffic=changed(self.desired.traffic, change))
+            if desired.state == "running":
+                return await self._serve(desired, report)
+            self._want(settled(self._store, desired, self.desired))
+            return self.status()
 
     async def stop(self) -> Status:
         """Drain the workers and close the port. What is desired from now on is that it does not run."""
@@ -108,12 +121,16 @@ class Deployment:
             state=state,
             version=version,
             generation=current.number if current is not None else self.last_generation,
-            url=sockets.url(desired.host, desired.port),
+            url=url_of(desired),
             workers=workers,
             desired_workers=desired.workers,
             reason=reason,
             format=current.launch.version.format if current is not None else "",
             since=current.since if current is not None else 0.0,
+            traffic=desired.traffic,
+            grpc_url=grpc_url_of(desired),
+            auth=desired.auth,
+            certificate_until=self._certificate_until(desired),
         )
 
     def record(self) -> None:
@@ -138,29 +155,116 @@ class Deployment:
             self.problem = f"it serves, but after a crash of the supervisor it might not be found: {error.what}"
             log.warning("%s: %s", self.name, error)
 
-    def generation(self, desired: Desired, listening: socket.socket, number: int, version: int) -> Generation:
+    def launch(self, desired: Desired, listening: Listening, number: int, version: int) -> Launch:
+        """What starts a worker of generation `number`, with `version` as the champion. Raises `UnknownVersion`."""
+        champion = self._store.version(self.name, version)
+        return Launch(self._store, self._zygotes, desired, champion, beside(self._store, desired), number, listening)
+
+    def generation(self, launch: Launch) -> Generation:
         """A generation of this deployment that has no workers yet."""
-        found = self._store.version(self.name, version)
-        launch = Launch(self._store, self._zygotes, desired.executable, found, number, listening, desired.settings)
-        return Generation(launch, desired.workers, self.note_change)
+        return Generation(launch, launch.desired.workers, self.note_change)
+
+    async def _serve(self, desired: Desired, report: Report, *, fresh: bool = False) -> Status:
+        self._starting = True
+        started = time.perf_counter()
+        report(Progress(step="start", state="started", detail=f"version {desired.version}"))
+        try:
+            await self._make_so(desired, fresh=fresh)
+        except AutodeployError as error:
+            report(Progress(step="start", state="failed", seconds=time.perf_counter() - started, detail=error.what))
+            raise
+        finally:
+            self._starting = False
+        status = self.status()
+        report(Progress(step="start", state="done", seconds=time.perf_counter() - started, detail=status.url))
+        return status
+
+    async def _make_so(self, desired: Desired, *, fresh: bool) -> None:
+        desired = settled(self._store, desired, self.desired)
+        if desired.port == 0 and self.desired is not None:
+            desired = msgspec.structs.replace(desired, port=self.desired.port)
+        if desired.grpc_port == 0 and self.desired is not None:
+            desired = msgspec.structs.replace(desired, grpc_port=self.desired.grpc_port)
+        reason = "fresh workers are wanted" if fresh else await self._change(desired)
+        if reason:
+            log.info("%s: new workers for version %d: %s", self.name, desired.version, reason)
+            await self._swap(desired)
+
+    async def _change(self, desired: Desired) -> str:
+        """Make it so inside the workers that serve; returns why that cannot be done, and then nothing has changed.
+
+        A supervisor that is killed between the two steps leaves workers that serve what is not desired any more: the
+        next one sees it. Raises `StoreFailed`.
+        """
+        reason = self._needs_others(desired)
+        if reason:
+            return reason
+        current, listening = self.current, self.listening
+        assert current is not None
+        assert listening is not None
+        launch = self.launch(desired, listening, current.number, desired.version)
+        change = InPlace(current.workers)
+        try:
+            try:
+                await change.prepare(desired.version, launch.places)
+            except AutodeployError as error:
+                return error.what + (f" ({error.why})" if error.why else "")
+            if current.failure or not set(current.workers) <= set(change.workers):
+                return "workers were replaced meanwhile"
+            self._want(desired)
+            current.launch = launch
+            left = await change.commit(desired.version, desired.traffic)
+        finally:
+            change.close()
+        for worker in change.workers:
+            if worker not in left:
+                worker.serves(desired)
+        if left:  # one that has ended is replaced, and its replacement serves what is desired
+            await asyncio.wait([worker.ended for worker in left], timeout=_ENDS_S)
+        self.note_change()
+        deaf = [str(worker.pid) for worker in left if worker.alive]
+        return f"worker {', '.join(deaf)} did not change over" if deaf else ""
+
+    def _needs_others(self, desired: Desired) -> str:
+        """Why the workers that serve cannot be the ones that serve what is desired; "" where they may be."""
+        current, now = self.current, self.desired
+        if current is None or now is None or self.listening is None:
+            return "none serve"
+        if current.failure or len(current.workers) != current.count:
+            return "not all workers serve"
+        was = current.launch.desired
+        others = [name for name in _FIXED_AT_START if getattr(was, name) != getattr(desired, name)]
+        if others:
+            return f"{', '.join(others)} changed"
+        if desired.version in (current.version, *current.launch.desired.traffic.versions):
+            return ""  # it is loaded there
+        if not same_interface(current.launch.version, self._store.version(self.name, desired.version)):
+            return "it is of another kind than the version that serves"
+        return ""
 
     async def _swap(self, desired: Desired) -> None:
-        listening, desired = self._listen(desired)
+        """Have new workers serve what is desired, and drain the old ones."""
+        key = f"{self._store.home}/{self.name}"
+        listening, desired = listen_for(desired, self.listening, key=key, avoid=self._avoid_ports())
         old, new = self.current, None
         try:
+            if not desired.auth:
+                check_open(desired.host, str(desired.settings.get("hosts", "")))
+            await provide(self._store, self._zygotes, desired)
             self.last_generation += 1
-            new = self.generation(desired, listening, self.last_generation, desired.version)
+            new = self.generation(self.launch(desired, listening, self.last_generation, desired.version))
             await new.start()
+            new.refuse_gaps()
             self._take_over(new, desired)
         except BaseException:
             if new is not None:
                 await new.kill()
-            if listening is not self.listening:
-                listening.close()
+            listening.close(keep=self.listening)
             raise
-        if listening is not self.listening:
-            self._close_port()
-            self.listening = listening
+        if self.listening is not None:
+            self.listening.close(keep=listening)
+        self.listening = listening
+        await new.reachable()
         if old is not None:
             # From here on every new connection is answered by the new version.
             await old.accepts_no_more.wait()
@@ -192,16 +296,6 @@ class Deployment:
         self._drains.add(task)
         task.add_done_callback(self._drains.discard)
 
-    def _listen(self, desired: Desired) -> tuple[socket.socket, Desired]:
-        """The listening socket for what is desired: the one that is open where the address is the same."""
-        if desired.port == 0 and self.desired is not None:
-            desired = msgspec.structs.replace(desired, port=self.desired.port)
-        if self.listening is not None and self.listening.getsockname()[:2] == (desired.host, desired.port):
-            return self.listening, desired
-        key = f"{self._store.home}/{self.name}"
-        listening = sockets.listen(desired.host, desired.port, key=key, avoid=self._avoid_ports())
-        return listening, msgspec.structs.replace(desired, port=listening.getsockname()[1])
-
     def _want(self, desired: Desired) -> None:
         self._store.save_desired(desired)
         self.desired = desired
@@ -220,6 +314,15 @@ class Deployment:
         self.draining.remove(old)
         self.note_change()
 
+    def _certificate_until(self, desired: Desired) -> float:
+        if not desired.tls:
+            return 0.0
+        try:
+            return tls.read(desired.tls, self._store.tls_folder(self.name)).until
+        except InvalidOption as error:  # a file that was taken away; workers go on with what they have read
+            log.warning("%s: %s", self.name, error)
+            return 0.0
+
     def _close_port(self) -> None:
         if self.listening is not None:
             self.listening.close()
@@ -235,4 +338,7 @@ class Deployment:
             return ("degraded" if workers else "failed"), current.failure
         if workers < desired.workers:
             return ("degraded" if workers else "starting"), f"{workers} of {desired.workers} workers serve"
-        return ("degraded", self.problem) if self.problem else ("running", "")
+        if self.catching_up:
+            return "degraded", "a swap was broken off, and is made now"
+        problem = self.problem or current.gap
+        return ("degraded", problem) if problem else ("running", "")

@@ -12,6 +12,7 @@ from autodeploy_magic.errors import AutodeployError, StoreFailed, SupervisorFail
 from autodeploy_magic.store import Store, check_name
 from autodeploy_magic.supervisor.adopt import Survivor, adopted, choose, end, last_runtime, survivors
 from autodeploy_magic.supervisor.deployment import Deployment
+from autodeploy_magic.supervisor.traffic import TrafficChange, only_kept
 from autodeploy_magic.supervisor.zygotes import Zygotes
 
 __all__ = ["Deployments"]
@@ -49,11 +50,15 @@ class Deployments:
                 self._deployment(name).problem = error.what
                 await end(self._store, name, group)
 
-    async def serve(self, desired: Desired, report: Report) -> Status:
+    async def serve(self, desired: Desired, report: Report, *, fresh: bool = False) -> Status:
         """Start or swap to what is desired; see `Deployment.serve`."""
         return await self._deployment(check_name(desired.name)).serve(
-            msgspec.structs.replace(desired, state="running"), report
+            msgspec.structs.replace(desired, state="running"), report, fresh=fresh
         )
+
+    async def steer(self, name: str, change: TrafficChange, report: Report) -> Status:
+        """Change what versions besides the champion are given. Raises `UnknownDeployment`; see `Deployment.steer`."""
+        return await self._known(name).steer(change, report)
 
     async def start(self, name: str, report: Report) -> Status:
         """Start a stopped deployment; one that runs is left alone. Raises `UnknownDeployment`."""
@@ -66,7 +71,7 @@ class Deployments:
         """Swap to new workers of the version that is desired. Raises `UnknownDeployment`."""
         one = self._known(name)
         assert one.desired is not None
-        return await self.serve(one.desired, report)
+        return await self.serve(one.desired, report, fresh=True)
 
     async def stop(self, name: str) -> Status:
         return await self._known(name).stop()
@@ -98,7 +103,7 @@ class Deployments:
 
     async def _resume_one(self, name: str, found: list[Survivor]) -> None:
         one = self._deployment(name)
-        desired = self._store.desired(name)
+        desired = only_kept(self._store, self._store.desired(name))
         runtime = last_runtime(self._store, name)
         one.last_generation = max(
             [runtime.generation if runtime is not None else 0, *(survivor.state.generation for survivor in found)]
@@ -106,8 +111,17 @@ class Deployments:
         await end(self._store, name, [survivor for survivor in found if survivor.listening is None])
         self._adopt(one, desired, [survivor for survivor in found if survivor.listening is not None])
         one.desired = desired
-        if desired.state == "running" and (one.current is None or one.current.version != desired.version):
+        if desired.state == "running" and not self._is_served(one, desired, found):
             self._later(one, desired)
+
+    def _is_served(self, one: Deployment, desired: Desired, found: list[Survivor]) -> bool:
+        """Whether what was taken over is what is desired. A swap may have been broken off at any point."""
+        current = one.current
+        if current is None or one.listening is None or current.number != one.last_generation:
+            return False
+        kept = [survivor for survivor in found if survivor.state.generation == current.number]
+        as_opened = (one.listening.grpc is not None) == desired.grpc
+        return as_opened and all(survivor.serves(desired) for survivor in kept if survivor.listening is not None)
 
     def _adopt(self, one: Deployment, desired: Desired, found: list[Survivor]) -> None:
         keep = choose(found, desired.version) if found and desired.state == "running" else -1
@@ -115,7 +129,9 @@ class Deployments:
         if kept:
             one.listening = kept[0].listening
             assert one.listening is not None
-            generation = one.generation(desired, one.listening, keep, kept[0].state.version)
+            wanted = any(survivor.state.version == desired.version for survivor in kept)
+            version = desired.version if wanted else kept[0].state.version
+            generation = one.generation(one.launch(desired, one.listening, keep, version))
             generation.adopt([adopted(self._store, one.name, survivor) for survivor in kept])
             one.current = generation
             self._warm(desired.executable)
@@ -136,6 +152,7 @@ class Deployments:
             log.warning("%s", error)
 
     def _later(self, one: Deployment, desired: Desired) -> None:
+        one.catching_up = True
         task = asyncio.create_task(_again(one, desired))
         self._resuming.add(task)
         task.add_done_callback(self._resuming.discard)
@@ -159,7 +176,8 @@ class Deployments:
 
     def _ports(self) -> set[int]:
         """Ports that belong to a deployment, stopped ones included."""
-        return {one.desired.port for one in self._by_name.values() if one.desired is not None}
+        wanted = [one.desired for one in self._by_name.values() if one.desired is not None]
+        return {port for desired in wanted for port in (desired.port, desired.grpc_port)}
 
 
 async def _again(one: Deployment, desired: Desired) -> None:
@@ -167,7 +185,9 @@ async def _again(one: Deployment, desired: Desired) -> None:
         log.info("%s: %s %s %s", one.name, progress.step, progress.state, progress.detail)
 
     try:
-        await one.serve(desired, report)
+        await one.serve(desired, report, fresh=True)
     except AutodeployError as error:
         log.warning("%s could not be started again: %s", one.name, error)
         one.problem = error.what
+    finally:
+        one.catching_up = False

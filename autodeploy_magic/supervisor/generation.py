@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -25,11 +26,13 @@ LOOP_DEATHS, LOOP_S = 5, 60.0
 FIRST_DELAY_S = 0.2
 """Before the second replacement in a row; doubled for each further one. The first is made at once."""
 _KILL_S = 5.0
+_REACHABLE_S = 5.0
 
 
 class Generation:
     """`count` workers of one version. A worker that ends unasked is replaced, until there are too many deaths.
 
+    `launch` may be replaced, after a swap inside the workers: whoever is started from then on has the new version.
     `changed` is called after each change, and records the workers before it returns: a new one serves only after that.
     `failure` says why replacing was given up; "" while it was not.
     """
@@ -52,6 +55,21 @@ class Generation:
     @property
     def version(self) -> int:
         return self.launch.version.number
+
+    @property
+    def gap(self) -> str:
+        """What a worker could not load besides the champion; "" where all is there."""
+        found = {number: error for worker in self.workers for number, error in worker.left_out.items()}
+        return "; ".join(f"v{number} is not loaded: {error.what}" for number, error in sorted(found.items()))
+
+    def refuse_gaps(self) -> None:
+        """Raise what kept a worker from loading a version besides the champion.
+
+        A worker serves its champion all the same: that is for replacements, which come when nobody can be told.
+        """
+        for worker in self.workers:
+            for error in worker.left_out.values():
+                raise error
 
     async def start(self) -> None:
         """Start all workers and wait until each is ready. Raises what the first that failed raised, and leaves none."""
@@ -83,6 +101,12 @@ class Generation:
             worker.serve()
             self._keep(self._look_after(worker))
 
+    async def reachable(self) -> None:
+        """Return once another supervisor would find all workers; one that takes too long is not waited for."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_REACHABLE_S):
+                await asyncio.gather(*(worker.reachable.wait() for worker in self.workers))
+
     async def drain(self) -> None:
         """Let the workers answer what they hold and end; kill those that do not. Returns once all have ended.
 
@@ -93,7 +117,9 @@ class Generation:
             await asyncio.gather(*(worker.retire() for worker in self._living()))
         finally:
             self.accepts_no_more.set()
-        await self._see_off(float(self.launch.settings.get("drain_s", settings.get("drain_s"))) + GRACE_S + _KILL_S)
+        await self._see_off(
+            float(self.launch.desired.settings.get("drain_s", settings.get("drain_s"))) + GRACE_S + _KILL_S
+        )
 
     async def hang_up(self) -> None:
         """Let the workers answer what they were asked, and end; idle connections are closed."""
@@ -143,12 +169,17 @@ class Generation:
     async def _replace(self) -> None:
         while not self.failure:
             await asyncio.sleep(self._delay_s())
+            launch = self.launch
             try:
-                worker = await self.launch.worker()
+                worker = await launch.worker()
             except Exception as error:  # whatever goes wrong, looking after the workers must go on
                 log.exception("no replacement for %s", self.launch.version.deployment)
                 self._mourn(error.what if isinstance(error, AutodeployError) else repr(error))
                 self._changed()
+                continue
+            if launch is not self.launch:  # a swap overtook it
+                worker.kill()
+                await worker.ended
                 continue
             self.workers.append(worker)
             self._changed()

@@ -61,7 +61,7 @@ def ensure(store: Store) -> SupervisorInfo:
     from filelock import FileLock, Timeout
 
     try:
-        with FileLock(store.lock_file.with_suffix(".start"), timeout=START_S + HANDOVER_S):
+        with FileLock(store.lock_file.with_suffix(".start"), timeout=START_S + HANDOVER_S, mode=0o600):
             info = running(store)  # somebody may have started it while we waited
             if info is None:
                 _end_deaf(store)

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,9 @@ class Zygote:
     def was_warm(self) -> bool:
         return self.warm.done() and not self.warm.cancelled()
 
-    async def start(self, kind: Kind, order: dict[str, Any], log_fd: int, listening: socket.socket | None) -> Child:
+    async def start(
+        self, kind: Kind, order: dict[str, Any], log_fd: int, listening: Sequence[socket.socket] = ()
+    ) -> Child:
         """Start a child and hand it its order. Raises `SupervisorFailed` where the zygote cannot."""
         self.used = time.monotonic()
         ours, theirs = socket.socketpair()
@@ -120,7 +123,7 @@ class Zygote:
         self._waiting[number] = request
         try:
             with theirs:
-                fds = [theirs.fileno(), log_fd, *([listening.fileno()] if listening else [])]
+                fds = [theirs.fileno(), log_fd, *(item.fileno() for item in listening)]
                 self._send({"id": number, "kind": kind}, fds)
             writer.write(msgspec.json.encode(order) + b"\n")
             return await request.child

@@ -7,15 +7,63 @@ import hashlib
 import ipaddress
 import socket
 from collections.abc import Container
+from dataclasses import dataclass
 
+import msgspec
+
+from autodeploy_magic.contracts import Desired
 from autodeploy_magic.errors import InvalidOption, PortTaken
 
-__all__ = ["listen", "url"]
+__all__ = ["Listening", "listen", "listen_for"]
 
 FIRST_PORT, PORTS = 20_000, 10_000
 """Below the ports that systems give to outgoing connections (32768 and up), which could take a deployment's while it is
 stopped."""
 _TRIES = 200
+
+
+@dataclass(frozen=True)
+class Listening:
+    """The listening sockets that the workers of a deployment share: HTTP's, and gRPC's where it is asked for."""
+
+    http: socket.socket
+    grpc: socket.socket | None = None
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """Both, in the order in which workers are handed them."""
+        return (self.http,) if self.grpc is None else (self.http, self.grpc)
+
+    def close(self, keep: Listening | None = None) -> None:
+        """Close them, except for those that `keep` holds too."""
+        for item in self.sockets:
+            if keep is None or item not in keep.sockets:
+                item.close()
+
+
+def listen_for(
+    desired: Desired, now: Listening | None, *, key: str, avoid: Container[int]
+) -> tuple[Listening, Desired]:
+    """Return the sockets that are desired, and what is desired with their ports. Those of `now` that fit are kept.
+
+    Raises as `listen` does; then nothing is left open but `now`.
+    """
+    http = _opened(now.http if now is not None else None, desired.host, desired.port, key, avoid)
+    desired = msgspec.structs.replace(desired, port=http.getsockname()[1])
+    if not desired.grpc:
+        return Listening(http), desired
+    try:
+        grpc = _opened(now.grpc if now is not None else None, desired.host, desired.grpc_port, f"{key}/grpc", avoid)
+    except BaseException:
+        Listening(http).close(keep=now)
+        raise
+    return Listening(http, grpc), msgspec.structs.replace(desired, grpc_port=grpc.getsockname()[1])
+
+
+def _opened(now: socket.socket | None, host: str, port: int, key: str, avoid: Container[int]) -> socket.socket:
+    if now is not None and now.getsockname()[:2] == (host, port):
+        return now
+    return listen(host, port, key=key, avoid=avoid)
 
 
 def listen(host: str, port: int, *, key: str = "", avoid: Container[int] = ()) -> socket.socket:
@@ -44,11 +92,6 @@ def listen(host: str, port: int, *, key: str = "", avoid: Container[int] = ()) -
         except PortTaken:
             continue
     return _bind(family, host, 0)
-
-
-def url(host: str, port: int) -> str:
-    """The URL of a deployment."""
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:

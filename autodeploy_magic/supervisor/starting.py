@@ -8,7 +8,6 @@ import logging
 import os
 import shutil
 import signal
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,14 @@ from typing import Any
 import msgspec
 
 from autodeploy_magic import settings
-from autodeploy_magic.contracts import Version, WorkerState
-from autodeploy_magic.errors import StartFailed, from_payload
+from autodeploy_magic.contracts import Desired, Version, WorkerState
+from autodeploy_magic.errors import AutodeployError, StartFailed, from_payload
 from autodeploy_magic.serve.log import open_log, tail
+from autodeploy_magic.serve.orders import Place
 from autodeploy_magic.serve.worker import Spec
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.processes import Child
+from autodeploy_magic.supervisor.sockets import Listening
 from autodeploy_magic.supervisor.watch import Ending, Watched, boot_id
 from autodeploy_magic.supervisor.zygotes import Zygotes
 
@@ -48,15 +49,20 @@ def metrics_folder(store: Store, name: str) -> Path:
 class Worker:
     """A process that serves, started by us or adopted. `ended` is done when it has ended.
 
-    `left` are what it leaves behind, its control socket first.
+    `reachable` is set once it serves, and answers at `control`. `left_out` are versions besides the champion that it
+    could not load, with why. `left` are what it leaves behind, its control socket first.
     """
 
     def __init__(self, process: Watched, ended: asyncio.Future[Ending], state: WorkerState, left: list[Path]) -> None:
         self.state = state
         self.ended = ended
+        self.control = left[0]
+        self.left_out: dict[int, AutodeployError] = {}
+        self.reachable = asyncio.Event()
+        self.reachable.set()
         self._process = process
         self._child: Child | None = None
-        self._control = left[0]
+        self._telling: asyncio.Task[None] | None = None
         ended.add_done_callback(lambda future: None if future.cancelled() else _remove(left))
 
     @classmethod
@@ -64,18 +70,35 @@ class Worker:
         """A worker that has reported ready, and waits for leave to serve."""
         worker = cls(child.process, child.ended, state, left)
         worker._child = child
+        worker.reachable.clear()
         return worker
 
     @property
     def pid(self) -> int:
         return self.state.pid
 
+    @property
+    def alive(self) -> bool:
+        return not self.ended.done()
+
+    def serves(self, desired: Desired) -> None:
+        """Note that it has changed over to what is desired."""
+        self.state = msgspec.structs.replace(self.state, version=desired.version)
+        self.left_out = {}
+
     def serve(self) -> None:
         """Let a worker that is ready accept connections."""
         if self._child is not None:
             self._child.writer.write(b"\n")
-            self._child.writer.close()
+            self._telling = asyncio.create_task(self._hear(self._child))
             self._child = None
+
+    async def _hear(self, child: Child) -> None:
+        """Wait until it says that it serves; one that ends first says nothing."""
+        with contextlib.suppress(OSError):
+            await child.reader.readline()
+        child.writer.close()
+        self.reachable.set()
 
     def drain(self) -> None:
         """Let it answer the connections it holds until they are closed, within `drain_s`, and end."""
@@ -86,7 +109,8 @@ class Worker:
         told = False
         try:
             async with asyncio.timeout(_ACCEPTS_S):
-                reader, writer = await asyncio.open_unix_connection(self._control)
+                await self.reachable.wait()
+                reader, writer = await asyncio.open_unix_connection(self.control)
                 with contextlib.closing(writer):
                     await reader.read(1)  # it holds the connection from here on
                     self.drain()
@@ -108,15 +132,23 @@ class Worker:
 
 @dataclass(frozen=True)
 class Launch:
-    """Starts the workers of one generation, on the listening socket they share."""
+    """Starts the workers of one generation, on the listening sockets they share.
+
+    `version` is the champion, `beside` are the versions that are loaded besides.
+    """
 
     store: Store
     zygotes: Zygotes
-    executable: str
+    desired: Desired
     version: Version
+    beside: tuple[Version, ...]
     generation: int
-    listening: socket.socket
-    settings: dict[str, float | int | str]
+    listening: Listening
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where its versions lie, the champion first."""
+        return tuple(_place(self.store, version) for version in (self.version, *self.beside))
 
     async def worker(self) -> Worker:
         """Start one and wait until it is ready; it accepts no connection before `Worker.serve`.
@@ -131,10 +163,12 @@ class Launch:
         child: Child | None = None
         try:
             async with asyncio.timeout(timeout_s):
-                child = await self.zygotes.start(self.executable, "worker", self._order(), log_fd, self.listening)
+                child = await self.zygotes.start(
+                    self.desired.executable, "worker", self._order(), log_fd, self.listening.sockets
+                )
                 answer = await child.reader.readline()
             if answer.startswith(b'{"ready"'):
-                return self._ready(child)
+                return self._ready(child, msgspec.json.decode(answer)["ready"])
             ending = await _exit(child)
         except TimeoutError:
             raise StartFailed(
@@ -158,7 +192,7 @@ class Launch:
             fix=f"`%deploy logs {name}` has more",
         )
 
-    def _ready(self, child: Child) -> Worker:
+    def _ready(self, child: Child, said: dict[str, Any]) -> Worker:
         child.serving = True
         state = WorkerState(
             pid=child.pid,
@@ -168,7 +202,9 @@ class Launch:
             version=self.version.number,
             ready=True,
         )
-        return Worker.started(child, state, self._left(child.pid))
+        worker = Worker.started(child, state, self._left(child.pid))
+        worker.left_out = {int(number): from_payload(payload) for number, payload in said["left_out"].items()}
+        return worker
 
     def _left(self, pid: int) -> list[Path]:
         return [
@@ -178,26 +214,45 @@ class Launch:
 
     def _order(self) -> dict[str, Any]:
         name = self.version.deployment
-        folder = self.store.folder(name)
+        champion, *beside = self.places
         spec = Spec(
             name=name,
             version=self.version.number,
             generation=self.generation,
-            folder=str(
-                folder / self.version.model_path
-                if self.version.model_path
-                else self.store.version_folder(name, self.version.number)
-            ),
-            bento_path=str(folder / self.version.bento_path) if self.version.bento_path else "",
-            token=self.store.token(name),
+            folder=champion.folder,
+            bento_path=champion.bento_path,
+            beside=tuple(beside),
+            traffic=self.desired.traffic,
+            workers=self.desired.workers,
+            versions=str(self.store.version_folder(name, 0).parent),
+            supervisor=str(self.store.supervisor_file),
+            token_file=self._token_file(),
+            tls=self.desired.tls,
+            tls_folder=str(self.store.tls_folder(name)),
             control=str(self.store.runtime_dir),
             prometheus=str(metrics_folder(self.store, name)),
             metrics=str(self.store.metrics_file(name)),
             log_file=str(self.store.log_file(name)),
-            settings=self.settings,
+            settings=self.desired.settings,
         )
         env = {"BENTOML_HOME": str(self.store.bentoml_home(name))}
         return {"target": TARGET, "spec": msgspec.to_builtins(spec), "paths": [], "env": env}
+
+    def _token_file(self) -> str:
+        """Where the worker finds its token, made where there is none; "" where it asks for none."""
+        if not self.desired.auth:
+            return ""
+        self.store.token(self.version.deployment)
+        return str(self.store.token_file(self.version.deployment))
+
+
+def _place(store: Store, version: Version) -> Place:
+    folder, own = store.folder(version.deployment), store.version_folder(version.deployment, version.number)
+    return Place(
+        version.number,
+        str(folder / version.model_path if version.model_path else own),
+        str(folder / version.bento_path) if version.bento_path else "",
+    )
 
 
 async def _exit(child: Child) -> Ending:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class Zygotes:
         return found
 
     async def start(
-        self, executable: str, kind: Kind, order: dict[str, Any], log_fd: int, listening: socket.socket | None = None
+        self, executable: str, kind: Kind, order: dict[str, Any], log_fd: int, listening: Sequence[socket.socket] = ()
     ) -> Child:
         """Start a child of that executable's zygote; one that was killed is replaced. Raises `SupervisorFailed`."""
         zygote = self.get(executable)

@@ -1,6 +1,6 @@
 """The zygote process: `EXECUTABLE -m autodeploy_magic.zygote FD`, with a unix socket to its owner as FD.
 
-It is told {"id", "kind"} with the child's descriptors beside it: channel, log, and for a worker the listening socket.
+It is told {"id", "kind"} with the child's descriptors beside it: channel, log, and for a worker the listening sockets.
 It says {"started": id, "pid"} or {"refused": id, "why"}, and {"ended": pid, "status"} when a child ends.
 """
 
@@ -81,7 +81,8 @@ class Zygote:
             return None
 
     def _start(self, message: dict[str, Any], fds: list[int]) -> Child | None:
-        child = Child(message["kind"], *fds)
+        channel, log_fd, *listen = fds
+        child = Child(message["kind"], channel, log_fd, tuple(listen))
         try:
             pid = os.fork() if self._forks else self._spawn(child)
         except OSError as error:
@@ -97,13 +98,12 @@ class Zygote:
         return None
 
     def _spawn(self, child: Child) -> int:
-        fds = [child.channel, *([child.listen] if child.listen >= 0 else [])]
         process = subprocess.Popen(
             [sys.executable, "-m", "autodeploy_magic.zygote.child", msgspec.json.encode(child).decode()],
             stdin=subprocess.DEVNULL,
             stdout=child.log,
             stderr=child.log,
-            pass_fds=fds,
+            pass_fds=[child.channel, *child.listen],
             start_new_session=True,
         )
         self._spawned[process.pid] = process

@@ -1,7 +1,7 @@
 """What a child of a zygote does: read its order from its channel, run "module:function", answer on the channel.
 
 An order is one JSON line: {"target", "spec", "env", "paths"}. A job answers {"result": …} or {"error": …} and ends; a
-worker is handed the channel and the listening socket, and speaks for itself.
+worker is handed the channel and the listening sockets, and speaks for itself.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ Kind = Literal["job", "worker"]
 
 
 class Child(msgspec.Struct, frozen=True):
-    """What a child was given: its channel to the supervisor, its log, and a worker's listening socket."""
+    """What a child was given: its channel to the supervisor, its log, and a worker's listening sockets."""
 
     kind: Kind
     channel: int
     log: int
-    listen: int = -1
+    listen: tuple[int, ...] = ()
 
     def run(self) -> int:
         """Do what the order says and return the exit code. 0 where the channel closes first: nobody waits any more."""

@@ -97,9 +97,12 @@ def _import(name: str, attribute: str = "") -> None:
         module = importlib.import_module(name)
         if attribute:
             operator.attrgetter(attribute)(module)
-    except ImportError:
+    except ImportError as error:
         # The child that needs it fails with its own clear message; the others need not.
-        log.exception("could not preload %s", name)
+        if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("autodeploy_magic"):
+            log.info("%s is not preloaded: %s is not installed", name, error.name)  # an extra that nobody asked for
+        else:
+            log.exception("could not preload %s", name)
 
 
 def _freeze() -> None:

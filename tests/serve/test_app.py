@@ -64,7 +64,7 @@ def test_no_token_no_answer(app: App, headers: dict[str, str], path: str) -> Non
 def test_health_needs_no_token(app: App) -> None:
     for path, word in (("/livez", "alive"), ("/readyz", "ready"), ("/healthz", "ready")):
         assert send(app, "GET", path, headers={}).json() == {"status": word}
-    app.draining = True
+    app.front.draining = True
     assert send(app, "GET", "/livez", headers={}).status_code == 200
     assert send(app, "GET", "/readyz", headers={}).status_code == 503
 
@@ -134,13 +134,15 @@ def test_a_model_that_raises_is_a_500_without_internals(tmp_path: Path, classifi
 
 
 def test_the_page_tells_nothing_without_the_token(app: App) -> None:
-    page = send(app, "GET", "/", headers={})
+    browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    page = send(app, "GET", "/", headers=browser)
     assert page.status_code == 200
     assert "iris" not in page.text
     assert "http" not in page.text.replace("<!doctype html>", "").split("<script")[0]  # no outside assets
     nonce = page.text.split('nonce="')[1].split('"')[0]
     assert f"script-src 'nonce-{nonce}'" in page.headers["content-security-policy"]
-    assert nonce != send(app, "GET", "/", headers={}).text.split('nonce="')[1].split('"')[0]
+    assert nonce != send(app, "GET", "/", headers=browser).text.split('nonce="')[1].split('"')[0]
+    assert send(app, "GET", "/", headers={}).json() == {"status": "alive"}
     assert send(app, "GET", "/signature", headers={}).status_code == 401
     about = send(app, "GET", "/signature").json()
     assert about["deployment"] == "iris"
@@ -150,15 +152,17 @@ def test_the_page_tells_nothing_without_the_token(app: App) -> None:
 
 def test_draining_closes_connections(app: App) -> None:
     assert "connection" not in post(app, json={"inputs": X[:1].tolist()}).headers
-    app.draining = True
+    app.front.draining = True
     assert post(app, json={"inputs": X[:1].tolist()}).headers["connection"] == "close"
 
 
 def test_every_answer_is_observed(version_folder: Path) -> None:
-    seen: list[dict[str, Any]] = []
-    app = make_app(ServedModel.load(version_folder), token=TOKEN, observe=lambda **answer: seen.append(answer))
+    seen: list[tuple[Any, ...]] = []
+    app = make_app(ServedModel.load(version_folder), token=TOKEN, observe=lambda *answer: seen.append(answer))
     post(app, json={"inputs": X[:3].tolist()})
     post(app, json={"inputs": [[1]]})
-    assert [(answer["status"], answer["rows"]) for answer in seen] == [(200, 3), (422, 0)]
-    assert seen[0]["seconds"] > 0
-    assert seen[0]["bytes_out"] > 50
+    assert [(version, status, rows) for version, status, _, rows, _, _ in seen] == [(1, 200, 3), (1, 422, 0)]
+    _, _, seconds, _, bytes_in, bytes_out = seen[0]
+    assert seconds > 0
+    assert bytes_in > 40
+    assert bytes_out > 50

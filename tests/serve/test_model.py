@@ -117,3 +117,13 @@ def test_replay_answers_and_measures(version_folder: Path, classifier: Any) -> N
     assert found["batch_rows"] == 4
     assert 0 < found["one_row_s"] < 1
     assert found["rss_bytes"] > 1e6
+
+
+def test_a_number_that_the_model_cannot_hold_is_refused(tmp_path: Path, classifier: Any) -> None:
+    write_version(tmp_path / "v", classifier, X)
+    served = ServedModel.load(tmp_path / "v")
+    for rows in (1, 100):
+        inputs = X[:1].tolist() * rows
+        inputs[-1] = [1e300, 1, 1, 1]
+        with pytest.raises(InvalidInputs, match=f"row {rows - 1} holds 1e[+]300, which is too large for float32"):
+            served.predict(inputs)

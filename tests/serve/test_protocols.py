@@ -115,6 +115,19 @@ def test_v2_refuses_as_the_protocol_wants(client: httpx.Client) -> None:
     assert client.get("/v2/models/iris", headers={"Authorization": "Bearer no"}).json()["error"]
 
 
+def test_a_version_alone_loads_no_others(client: httpx.Client) -> None:
+    """A server of one version, with nobody to ask for others: it says so, and knows nothing that it would have to."""
+    assert client.post("/v2/repository/models/iris/load").json() == {"name": "iris", "load": True}
+    policy = {"parameters": {"config": '{"version_policy": {"all": {}}}'}}
+    for path, body in (("load", policy), ("unload", {})):
+        refused = client.post(f"/v2/repository/models/iris/{path}", json=body)
+        assert (refused.status_code, "one version alone" in refused.json()["error"]) == (503, True)
+    assert "statistics" not in client.get("/v2").json()["extensions"]
+    assert client.get("/v2/models/stats").json() == {"model_stats": [{"name": "iris", "version": "1"}]}
+    index = [{"name": "iris", "version": "1", "state": "READY", "reason": ""}]
+    assert client.post("/v2/repository/index", json={"ready": True}).json() == index
+
+
 def test_tensorflow_serving_client(client: httpx.Client, classifier: Any) -> None:
     status = client.get("/v1/models/iris").json()
     assert status["model_version_status"][0]["state"] == "AVAILABLE"

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import statistics
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from autodeploy_magic import metrics
 from autodeploy_magic.serve import record
+from autodeploy_magic.serve.lane import LaneStats
 from autodeploy_magic.serve.record import Recorder
 
 
 def test_what_is_recorded_is_what_was_answered(tmp_path: Path) -> None:
     path = tmp_path / "metrics.sqlite"
     seconds = [random.Random(7).lognormvariate(-6, 1) for _ in range(2000)]
-    workers = [Recorder(path, worker=pid, version=1) for pid in (1, 2)]
+    workers = [Recorder(path, worker=pid) for pid in (1, 2)]
     for recorder in workers:
         recorder.start()
     for i, value in enumerate(seconds):
         status = 200 if i % 10 else 422 if i % 20 else 500
-        workers[i % 2].observe(status=status, seconds=value, rows=2, bytes_in=10, bytes_out=20)
+        workers[i % 2].observe(1, status, value, 2, 10, 20)
     for recorder in workers:
         recorder.close()
     found = metrics.recent(path, 60)
@@ -29,6 +33,38 @@ def test_what_is_recorded_is_what_was_answered(tmp_path: Path) -> None:
     assert (found.requests, found.refused, found.failed, found.dropped) == (2000, 100, 100, 0)
     assert found.p50_s == pytest.approx(statistics.median(seconds), rel=0.02)
     assert found.p99_s == pytest.approx(sorted(seconds)[1979], rel=0.02)
+
+
+def test_totals_outlast_what_is_trimmed(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.sqlite"
+    assert metrics.totals(path) == {}
+    for pid in (1, 2):
+        recorder = Recorder(path, worker=pid)
+        lanes = [{1: LaneStats(batches={3: 2, 5: 1}, run_s=0.5, queue_s=0.25)}]
+        recorder.lanes = lambda lanes=lanes: lanes.pop() if lanes else {}
+        recorder.start()
+        for status in (200, 200, 422, 500):
+            recorder.observe(1, status, 0.125, 3, 1, 1)
+        recorder.observe(2, 404, 1.0, 0, 1, 1)
+        recorder.close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM rollups")
+    found = metrics.totals(path)
+    assert found[1]._replace(last=0) == metrics.Totals(
+        requests=8,
+        rows=12,
+        refused=2,
+        failed=2,
+        seconds=1.0,
+        unanswered_s=0.5,
+        executions=6,
+        queue_s=0.5,
+        run_s=1.0,
+        last=0,
+        runs={3: 4, 5: 2},
+    )
+    assert abs((found[1].last or 0) - time.time()) < 60
+    assert (found[2].requests, found[2].last, found[2].runs) == (2, None, {})
 
 
 def test_nothing_recorded_is_unknown_not_zero(tmp_path: Path) -> None:
@@ -41,9 +77,14 @@ def test_nothing_recorded_is_unknown_not_zero(tmp_path: Path) -> None:
 
 def test_a_full_queue_drops_and_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "QUEUE", 10)
-    recorder = Recorder(tmp_path / "metrics.sqlite", worker=1, version=1)
-    for _ in range(25):
-        recorder.observe(status=200, seconds=0.001, rows=1, bytes_in=1, bytes_out=1)
+    recorder = Recorder(tmp_path / "metrics.sqlite", worker=1)
+    now = time.time() - 30
+    with monkeypatch.context() as clock:
+        for second in range(25):
+            clock.setattr(record.time, "time", lambda second=second: now + second)
+            recorder.observe(1, 200, 0.001, 1, 1, 1)
+        clock.setattr(record.time, "time", lambda: now + 25)
+        recorder.tick()
     recorder.start()
     recorder.close()
     found = metrics.recent(tmp_path / "metrics.sqlite", 60)
@@ -53,8 +94,26 @@ def test_a_full_queue_drops_and_counts(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_database_that_cannot_be_written_is_no_reason_to_fail(tmp_path: Path) -> None:
     (tmp_path / "metrics.sqlite").mkdir()
-    recorder = Recorder(tmp_path / "metrics.sqlite", worker=1, version=1)
+    recorder = Recorder(tmp_path / "metrics.sqlite", worker=1)
     recorder.start()
-    recorder.observe(status=200, seconds=0.001, rows=1, bytes_in=1, bytes_out=1)
+    recorder.observe(1, 200, 0.001, 1, 1, 1)
     recorder.close()
     assert recorder.dropped == 1
+
+
+def test_a_database_of_an_older_release_is_written_on(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.sqlite"
+    with sqlite3.connect(path) as old:
+        old.execute(
+            "CREATE TABLE rollups (second INTEGER, worker INTEGER, version INTEGER, requests INTEGER, rows INTEGER,"
+            " refused INTEGER, failed INTEGER, bytes_in INTEGER, bytes_out INTEGER, dropped INTEGER, latency TEXT)"
+        )
+        old.execute("INSERT INTO rollups VALUES (?, 1, 1, 5, 5, 0, 0, 1, 1, 0, '{}')", (int(time.time()),))
+    old.close()
+    recorder = Recorder(path, worker=1)
+    recorder.start()
+    recorder.observe(1, 200, 0.001, 1, 1, 1)
+    recorder.close()
+    found = metrics.recent(path, 60)
+    assert found is not None
+    assert (found.requests, found.dropped) == (6, 0)

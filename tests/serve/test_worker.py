@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from http.client import HTTPResponse
@@ -17,76 +15,14 @@ import httpx
 import msgspec
 import pytest
 from versions import X
+from workers import TOKEN, WAIT_S, Started
 
+from autodeploy_magic.contracts import Traffic
 from autodeploy_magic.serve.control import ask
-from autodeploy_magic.serve.worker import Spec
 from autodeploy_magic.store import file_sha256
-from autodeploy_magic.supervisor.processes import environment
-from autodeploy_magic.zygote.child import Child
-from autodeploy_magic.zygote.preload import QUIET
 
-WAIT_S = 30.0
-TOKEN = "a-token"
 BODY = {"inputs": X[:2].tolist()}
 HEADERS = {"authorization": f"Bearer {TOKEN}"}
-
-
-class Started:
-    """A worker process, its channel and the socket it listens on."""
-
-    def __init__(self, folder: Path, tmp_path: Path, drain_s: float) -> None:
-        self.listening = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.listening.getsockname()[1]}"
-        self.sockets = tmp_path / "sockets"
-        self.metrics = tmp_path / "metrics"
-        self.log = tmp_path / "worker.log"
-        self.sockets.mkdir()
-        self.channel, theirs = socket.socketpair()
-        self.channel.settimeout(WAIT_S)
-        spec = Spec(
-            name="iris",
-            version=1,
-            generation=7,
-            folder=str(folder),
-            bento_path="",
-            token=TOKEN,
-            control=str(self.sockets),
-            prometheus=str(self.metrics),
-            metrics=str(self.metrics.with_suffix(".sqlite")),
-            log_file=str(self.log),
-            settings={"drain_s": drain_s},
-        )
-        order = {
-            "target": "autodeploy_magic.serve.worker:main",
-            "spec": msgspec.to_builtins(spec),
-            "paths": [],
-            "env": {},
-        }
-        child = Child("worker", theirs.fileno(), 2, self.listening.fileno())
-        with theirs, self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "autodeploy_magic.zygote.child", msgspec.json.encode(child).decode()],
-                stdout=log,
-                stderr=log,
-                pass_fds=[theirs.fileno(), self.listening.fileno()],
-                env=environment() | QUIET,
-            )
-        self.channel.sendall(msgspec.json.encode(order) + b"\n")
-
-    def said(self) -> dict[str, Any]:
-        with self.channel.makefile("rb") as stream:
-            return dict(msgspec.json.decode(stream.readline(), type=dict[str, Any]))
-
-    def serve(self) -> None:
-        assert self.said()["ready"]["pid"] == self.process.pid
-        self.channel.sendall(b"\n")
-        self.channel.close()
-
-    def end(self) -> int:
-        return self.process.wait(WAIT_S)
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(self.listening.getsockname(), timeout=WAIT_S)
 
 
 @pytest.fixture
@@ -110,7 +46,7 @@ def test_it_serves_once_it_is_let(start: Any, version_folder: Path) -> None:
     ready = worker.said()["ready"]
     assert (ready["name"], ready["generation"], ready["version"]) == ("iris", 7, 1)
     with worker.connect() as early:  # waits in the queue: nobody accepts it yet
-        early.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
+        early.sendall(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")
         early.settimeout(0.3)
         with pytest.raises(TimeoutError):
             early.recv(1)
@@ -223,9 +159,11 @@ def test_the_control_socket_hands_over_the_listening_socket(start: Any, version_
     _until(path.exists)
     answer = ask(path, WAIT_S)
     assert answer is not None
-    who, listening = answer
+    who, (listening,) = answer
     with listening:
-        assert who == {"name": "iris", "pid": worker.process.pid, "version": 1, "generation": 7}
+        traffic = msgspec.json.decode(msgspec.json.encode(Traffic()))
+        pid = worker.process.pid
+        assert who == {"name": "iris", "pid": pid, "version": 1, "generation": 7, "traffic": traffic}
         assert listening.getsockname() == worker.listening.getsockname()
     assert ask(worker.sockets / "nobody.sock", WAIT_S) is None
 
@@ -234,7 +172,7 @@ def test_a_head_without_end_is_refused(start: Any, version_folder: Path) -> None
     worker = start(version_folder)
     worker.serve()
     with worker.connect() as client:
-        client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n")
+        client.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n")
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             for _ in range(200):
                 client.sendall(b"x-long: " + b"y" * 1024 + b"\r\n")
@@ -245,7 +183,7 @@ def test_a_head_without_end_is_refused(start: Any, version_folder: Path) -> None
 
 def _ask(connection: socket.socket) -> None:
     """Send a request and read its whole answer; the connection stays open."""
-    connection.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
+    connection.sendall(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")
     answer = HTTPResponse(connection)
     answer.begin()
     assert answer.status == 200

@@ -44,10 +44,12 @@ def test_a_first_deployment_answers_and_tells_its_steps(world: World) -> None:
     assert "loading" in world.supervisor.logs("iris", 50)
 
 
-def test_swaps_under_load_lose_nothing(world: World) -> None:
+@pytest.mark.parametrize("fresh", [True, False], ids=["new workers", "in place"])
+def test_swaps_under_load_lose_nothing(world: World, fresh: bool) -> None:
     numbers = [world.version(c=1.0), world.version(c=0.01)]
     url = world.serve(numbers[0]).url
     stop = threading.Event()
+    latest: list[int] = []
 
     def hammer() -> tuple[set[int], list[str]]:
         versions: set[int] = set()
@@ -60,20 +62,26 @@ def test_swaps_under_load_lose_nothing(world: World) -> None:
                     failed.append(repr(error))
                     continue
                 if answer.status_code == 200:
-                    versions.add(answer.json()["version"])
+                    latest.append(answer.json()["version"])
+                    versions.add(latest[-1])
                 else:
                     failed.append(answer.text)
         return versions, failed
 
     with ThreadPoolExecutor(8) as pool:
         clients = [pool.submit(hammer) for _ in range(8)]
-        statuses = [world.serve(numbers[i % 2]) for i in range(1, 11)]
+        statuses = []
+        for i in range(1, 11):
+            statuses.append(world.serve(numbers[i % 2], fresh=fresh))
+            until(lambda: latest[-8:] == [statuses[-1].version] * 8)  # all of them are answered by the new one
         stop.set()
         results = [client.result(WAIT_S) for client in clients]
     assert [failed for _, failed in results] == [[]] * 8
     assert set().union(*(versions for versions, _ in results)) == {1, 2}
     assert {status.url for status in statuses} == {url}
-    assert [status.generation for status in statuses] == list(range(2, 12))
+    assert [status.generation for status in statuses] == (list(range(2, 12)) if fresh else [1] * 10)
+    assert len({status.workers[0].pid for status in statuses}) == (10 if fresh else 1)
+    assert [status.version for status in statuses] == [2, 1] * 5
 
 
 def test_several_workers_share_the_port(world: World) -> None:
@@ -199,7 +207,8 @@ def test_rm_leaves_nothing(world: World) -> None:
 def test_changes_of_one_deployment_wait_for_each_other_and_others_do_not(world: World) -> None:
     numbers = {name: [world.version(name), world.version(name)] for name in ("one", "two")}
     with ThreadPoolExecutor(8) as pool:
-        jobs = [pool.submit(world.serve, number, name) for name, found in numbers.items() for number in found * 2]
+        wanted = [(name, number) for name, found in numbers.items() for number in found * 2]
+        jobs = [pool.submit(world.serve, number, name, fresh=True) for name, number in wanted]
         generations = sorted(job.result(WAIT_S).generation for job in jobs)
     assert generations == [1, 1, 2, 2, 3, 3, 4, 4]
     for name in numbers:
@@ -215,7 +224,7 @@ def test_a_full_disk_keeps_the_old_one_serving(world: World) -> None:
     record.unlink()
     record.mkdir()  # what cannot be replaced by a file stands for what has no room
     with pytest.raises(StoreFailed):
-        world.serve(numbers[1])
+        world.serve(numbers[1], fresh=True)
     assert world.predict().json()["version"] == 1
     assert world.store.desired("iris").version == 1
     psutil.Process(status.workers[0].pid).kill()  # a replacement serves though it cannot be written down

@@ -74,7 +74,7 @@ def test_a_killed_supervisor_is_replaced_and_takes_over(world: World) -> None:
     psutil.Process(status.workers[0].pid).kill()  # not its child, and yet it notices
     until(lambda: status.workers[0].pid not in [worker.pid for worker in world.supervisor.status("iris").workers])
     until(lambda: world.supervisor.status("iris").state == "running")
-    swapped = world.serve(numbers[1], workers=2)
+    swapped = world.serve(numbers[1], workers=2, fresh=True)
     assert (swapped.generation, swapped.url) == (status.generation + 1, status.url)
     assert world.predict().json()["version"] == 2
     until(lambda: create_time(status.workers[1].pid) is None)

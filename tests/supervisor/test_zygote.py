@@ -27,7 +27,7 @@ def test_it_is_single_threaded_and_forks(tmp_path: Path) -> None:
             assert (warm.forks, warm.reason) == (sys.platform == "linux", "")
             with tempfile.TemporaryFile() as output:
                 order = {"target": "os:getcwd_missing", "spec": {}, "paths": [], "env": {}}
-                child = await zygote.start("job", order, output.fileno(), None)
+                child = await zygote.start("job", order, output.fileno())
                 assert b"AttributeError" in await asyncio.wait_for(child.reader.readline(), WAIT_S)
                 child.writer.close()
                 assert str(await asyncio.wait_for(child.ended, WAIT_S)) == "it ended with exit code 1"

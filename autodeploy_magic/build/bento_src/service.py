@@ -17,7 +17,8 @@ from autodeploy_magic.serve import bento
 DEPLOYMENT = json.loads(Path(__file__).with_name("deployment.json").read_text("utf-8"))
 
 
-@bentoml.service(name=DEPLOYMENT["name"])
+# A prefix, since BentoML takes a service "traffic" or "http" for a part of its settings.
+@bentoml.service(name=f"deployment-{DEPLOYMENT['name']}")
 class Deployment:
     """Answers rows with predictions."""
 

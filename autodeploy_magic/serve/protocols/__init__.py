@@ -1,18 +1,23 @@
 """How clients speak to a deployment: one file a protocol, all on the one port, all through one core.
 
-A protocol is a class named in `registry.PROTOCOLS`: made with the core, it lists its routes, and says how it words a
-refusal. Reading the body, the token and the limits are the app's.
+A protocol is a class named in `registry.PROTOCOLS`: made with the road of one version, it lists its routes, reads a
+request into rows, words the answer, says how it words a refusal, and describes all that (`operation`). Running the
+rows, reading the body, the token and the limits are not its business.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from autodeploy_magic.errors import RequestRefused
+from autodeploy_magic.wire import Batch
 
-__all__ = ["JSON", "Answer", "ClientProtocol", "Handler", "Request", "Route"]
+if TYPE_CHECKING:
+    from autodeploy_magic.serve.protocols.operation import Operation
+
+__all__ = ["JSON", "Answer", "ClientProtocol", "Handler", "Inference", "Request", "Route"]
 
 JSON = "application/json"
 
@@ -21,19 +26,19 @@ JSON = "application/json"
 class Request:
     """One request, its body read and within the limits. `params` are what the route's pattern captured.
 
-    `rows` is for the record: handlers set it once they know it.
+    `query` is what stands after the path's question mark, undecoded.
     """
 
     id: str
     path: str
     content_type: str
     headers: Mapping[bytes, bytes]
-    body: bytes
+    body: bytes | bytearray
     params: Sequence[str | None] = ()
-    rows: int = 0
+    query: bytes = b""
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Answer:
     """What goes back."""
 
@@ -43,14 +48,34 @@ class Answer:
     headers: Sequence[tuple[bytes, bytes]] = ()
 
 
-Handler = Callable[[Request], Awaitable[Answer]]
+class Inference:
+    """Rows that a request wants answered, with the outputs `names`, and how its protocol words the answer.
+
+    `encode` turns the model's values (live dtypes, by output name) into the answer; it raises `ModelFailed` for what
+    the protocol cannot say.
+    """
+
+    __slots__ = ("batch", "encode", "names")
+
+    def __init__(self, batch: Batch, names: Sequence[str], encode: Callable[[dict[str, Any]], Answer]) -> None:
+        self.batch = batch
+        self.names = names
+        self.encode = encode
+
+
+Handler = Callable[[Request], Answer | Inference | Awaitable[Answer]]
+"""Reads a request. Most give an answer at once, or rows that the version's lane is to run; all raise `RequestRefused`
+for a request that they cannot take."""
 
 
 @dataclass(slots=True, frozen=True)
 class Route:
     """A path, literal or (with a parenthesis in it) a regular expression over the whole path.
 
-    `content_types` are those a POST is read in; `open` needs no token; `recorded` counts in the deployment's metrics.
+    `content_types` are those a POST is read in; `open` needs no token; `recorded` counts in the deployment's metrics,
+    and is what canaries and shadows get a share of. `version_at` is the place among the path's parameters where a
+    version may be named: the request then goes to that version, if it is loaded. `operation` describes it in
+    `/docs.json`.
     """
 
     method: str
@@ -59,10 +84,12 @@ class Route:
     content_types: frozenset[str] = field(default_factory=frozenset)
     open: bool = False
     recorded: bool = False
+    version_at: int | None = None
+    operation: Callable[[], Operation] | None = None
 
 
 class ClientProtocol(Protocol):
-    """One way to speak to a deployment."""
+    """One way to speak to a deployment: made with the road it speaks for."""
 
     def routes(self) -> Sequence[Route]: ...
 

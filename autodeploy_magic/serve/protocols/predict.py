@@ -1,22 +1,30 @@
-"""`POST /predict`: rows, records or columns as JSON. The Bento's own road answers the same contract."""
+"""`POST /predict`: rows, records or columns as JSON, or a table. The Bento's own road answers the same in JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from autodeploy_magic.errors import InvalidInputs, RequestRefused
-from autodeploy_magic.serve.core import Core
-from autodeploy_magic.serve.protocols import JSON, Answer, Request, Route
+from autodeploy_magic.serve.protocols import JSON, Answer, Inference, Request, Route, predict_operation
 from autodeploy_magic.serve.protocols.refusals import in_full
+from autodeploy_magic.serve.protocols.tables import TABLES, Tables, accepted_form, asked_outputs
+from autodeploy_magic.wire.fields import short
+
+if TYPE_CHECKING:
+    from autodeploy_magic.serve.road import Road
 
 __all__ = ["Predict", "parse"]
 
 T = TypeVar("T")
 
 _encode = msgspec.json.Encoder().encode
+
+
+_USUAL = ("predictions",)
 
 
 class Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -29,33 +37,46 @@ class Body(msgspec.Struct, forbid_unknown_fields=True):
 class Predict:
     """Our own protocol."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, road: Road) -> None:
+        self._served = road.served
+        self._version = road.version.number
+        self._operation = partial(predict_operation.predict, road)
         self._decoder = msgspec.json.Decoder(Body)
+        self._tables = Tables(road.served)
 
     def routes(self) -> Sequence[Route]:
-        return [Route("POST", "/predict", self._predict, frozenset({JSON}), recorded=True)]
+        types = frozenset({JSON, *TABLES})
+        return [Route("POST", "/predict", self._predict, types, recorded=True, operation=self._operation)]
 
     def refusal(self, error: RequestRefused, request_id: str) -> Answer:
         return in_full(error, request_id)
 
-    async def _predict(self, request: Request) -> Answer:
-        body = parse(self._decoder, request.body, 'send {"inputs": [row, …]}, and if wanted "outputs": [name, …]')
-        served = self._core.served
-        names = served.output_names(body.outputs)
-        batch = served.decode(body.inputs)
-        request.rows = batch.rows
-        answers = served.encode(await self._core.run(batch, names))
-        answers["id"] = request.id
-        answers["version"] = served.version.number
-        return Answer(_encode(answers))
+    def _predict(self, request: Request) -> Inference:
+        form = accepted_form(request.headers) if request.headers.get(b"accept", b"*/*") != b"*/*" else None
+        if request.content_type == JSON:
+            body = parse(self._decoder, request.body, 'send {"inputs": [row, …]}, and if wanted "outputs": [name, …]')
+            names = _USUAL if body.outputs is None else self._served.output_names(body.outputs)
+            batch = self._served.decode(body.inputs)
+        else:
+            names = self._served.output_names(asked_outputs(request.query))
+            batch = self._tables.read(request)
+        if form is None:
+            return Inference(batch, names, partial(self._answer, request.id))
+        self._tables.check(form, names)
+        return Inference(batch, names, partial(self._tables.write, form, batch.rows, request.id))
+
+    def _answer(self, request_id: str, outputs: dict[str, Any]) -> Answer:
+        plain = self._served.encode(outputs)
+        plain["id"] = request_id
+        plain["version"] = self._version
+        return Answer(_encode(plain))
 
 
-def parse(decoder: msgspec.json.Decoder[T], body: bytes, fix: str) -> T:
+def parse(decoder: msgspec.json.Decoder[T], body: bytes | bytearray | memoryview, fix: str) -> T:
     """Read a JSON body. Raises `InvalidInputs` for what is not JSON or not the protocol's shape."""
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise InvalidInputs(f"the body is not a request: {error}", fix=fix, field="body") from error
+        raise InvalidInputs(f"the body is not a request: {short(str(error))}", fix=fix, field="body") from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidInputs(f"the body is not JSON: {error}", fix="send valid JSON", field="body") from error

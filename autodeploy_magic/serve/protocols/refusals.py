@@ -7,8 +7,26 @@ import msgspec
 from autodeploy_magic.errors import RequestRefused
 from autodeploy_magic.serve.bento import error_body
 from autodeploy_magic.serve.protocols import Answer
+from autodeploy_magic.serve.protocols.operation import Named
 
-__all__ = ["in_full", "in_one_line", "one_line"]
+__all__ = ["IN_FULL", "IN_ONE_LINE", "in_full", "in_one_line", "one_line", "problem"]
+
+
+def problem(name: str, *required: str, optional: tuple[str, ...] = ()) -> Named:
+    """The schema of a refusal that consists of texts."""
+    return Named(
+        name,
+        {
+            "type": "object",
+            "properties": {key: {"type": "string"} for key in (*required, *optional)},
+            "required": list(required),
+            "additionalProperties": False,
+        },
+    )
+
+
+IN_FULL = problem("Problem", "error", "message", "id", optional=("field", "why", "fix"))
+IN_ONE_LINE = problem("ProblemInOneLine", "error", "id")
 
 
 def in_full(error: RequestRefused, request_id: str) -> Answer:

@@ -1,50 +1,49 @@
-"""The Open Inference Protocol v2 under `/v2`: health, metadata, config, statistics, inference in JSON and binary.
+"""The Open Inference Protocol v2 under `/v2`: health, metadata, configuration, inference in JSON and binary.
 
-Source: kserve/open-inference-protocol, and Triton's extensions for binary tensors, statistics and model configuration.
+Source: kserve/open-inference-protocol, and Triton's extension_binary_data.md and extension_model_configuration.md. What
+concerns all versions of a model is in `v2_repository`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
-import numpy as np
 from numpy.typing import NDArray
 
-from autodeploy_magic.contracts import Output
-from autodeploy_magic.errors import InvalidInputs, NotFound, RequestRefused
-from autodeploy_magic.serve.core import Core
-from autodeploy_magic.serve.protocols import JSON, Answer, Request, Route
+from autodeploy_magic.errors import InvalidInputs, RequestRefused
+from autodeploy_magic.serve.protocols import JSON, Answer, Inference, Request, Route, model_card, v2_operations
 from autodeploy_magic.serve.protocols.predict import parse
 from autodeploy_magic.serve.protocols.refusals import in_one_line
-from autodeploy_magic.serve.protocols.tensors import (
-    datatype_of,
-    from_binary,
-    from_json,
-    input_shape,
-    output_shape,
-    to_binary,
-    to_json,
-)
-from autodeploy_magic.wire import from_arrays, to_plain
+from autodeploy_magic.serve.protocols.tensors import as_array, datatype_of, from_binary, from_json, to_binary, to_json
+from autodeploy_magic.serve.protocols.v2_infer_operation import BINARY, LENGTH, infer
+from autodeploy_magic.serve.road import Road
+from autodeploy_magic.wire import from_arrays
+from autodeploy_magic.wire.fields import short
 
 __all__ = ["OpenInference"]
 
-BINARY = "application/octet-stream"
-LENGTH = b"inference-header-content-length"
 _MODEL = r"/v2/models/([^/]+)(?:/versions/([^/]+))?"
+_LENGTH = LENGTH.lower().encode()
 _FIX = 'see the Open Inference Protocol v2: {"inputs": [{"name", "shape", "datatype", "data"}]}'
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Parameters(msgspec.Struct):
-    """Parameters of a tensor or of a request; those that are not known here are ignored, as the protocol says."""
+    """Parameters of a tensor or of a request; those that are not known here are ignored, as the protocol says.
+
+    `classification` and `shared_memory_region` belong to extensions that are not here: without a word the client would
+    take the answer for something else.
+    """
 
     binary_data_size: int | None = None
     binary_data: bool | None = None
     binary_data_output: bool = False
+    classification: Any = None
+    shared_memory_region: Any = None
 
 
 class InputTensor(msgspec.Struct):
@@ -60,7 +59,7 @@ class OutputTensor(msgspec.Struct):
     parameters: Parameters = msgspec.field(default_factory=Parameters)
 
 
-class Inference(msgspec.Struct):
+class InferenceBody(msgspec.Struct):
     inputs: list[InputTensor]
     id: str = ""
     parameters: Parameters = msgspec.field(default_factory=Parameters)
@@ -70,98 +69,93 @@ class Inference(msgspec.Struct):
 class OpenInference:
     """A deployment as one model, named like it; its versions are the deployment's."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
-        self._version = core.served.version
-        self._decoder = msgspec.json.Decoder(Inference)
-        self._table = self._version.signature.container == "dataframe"
+    def __init__(self, road: Road) -> None:
+        self._road = road
+        self._version = road.version
+        self._decoder = msgspec.json.Decoder(InferenceBody)
 
     def routes(self) -> Sequence[Route]:
+        about = v2_operations
         return [
-            Route("GET", "/v2", self._server),
+            Route("GET", "/v2", self._server, operation=about.server),
             Route("GET", "/v2/", self._server),
-            Route("GET", "/v2/health/live", self._live, open=True),
-            Route("GET", "/v2/health/ready", self._ready, open=True),
-            Route("GET", _MODEL, self._metadata),
-            Route("GET", f"{_MODEL}/ready", self._model_ready),
-            Route("GET", f"{_MODEL}/config", self._config),
-            # Triton's own client sends no content type.
-            Route("POST", f"{_MODEL}/infer", self._infer, frozenset({JSON, BINARY, ""}), recorded=True),
-            Route("POST", "/v2/repository/index", self._index, frozenset({JSON, "", BINARY})),
+            Route("GET", "/v2/health/live", self._live, open=True, operation=about.live),
+            Route("GET", "/v2/health/ready", self._ready, open=True, operation=about.ready),
+            Route("GET", _MODEL, self._metadata, version_at=1, operation=about.metadata),
+            Route("GET", f"{_MODEL}/ready", self._model_ready, version_at=1, operation=about.model_ready),
+            Route("GET", f"{_MODEL}/config", self._config, version_at=1, operation=about.config),
+            Route(
+                "POST",
+                f"{_MODEL}/infer",
+                self._infer,
+                frozenset({JSON, BINARY, ""}),  # Triton's own client sends no content type
+                recorded=True,
+                version_at=1,
+                operation=partial(infer, self._road, self._sample_answer),
+            ),
         ]
 
     def refusal(self, error: RequestRefused, request_id: str) -> Answer:
         return in_one_line(error, request_id)
 
-    async def _server(self, _: Request) -> Answer:
-        extensions = ["binary_tensor_data", "model_configuration", "model_repository"]
-        return Answer(_encode({"name": "autodeploy_magic", "version": "2", "extensions": extensions}))
+    def _server(self, _: Request) -> Answer:
+        return Answer(_encode(model_card.server(self._road)))
 
-    async def _live(self, _: Request) -> Answer:
+    def _live(self, _: Request) -> Answer:
         return Answer(b'{"live":true}')
 
-    async def _ready(self, _: Request) -> Answer:
-        return Answer(b'{"ready":false}', 503) if self._core.draining else Answer(b'{"ready":true}')
+    def _ready(self, _: Request) -> Answer:
+        return Answer(b'{"ready":false}', 503) if self._road.draining else Answer(b'{"ready":true}')
 
-    async def _model_ready(self, request: Request) -> Answer:
+    def _model_ready(self, request: Request) -> Answer:
         self._check_model(request)
-        body = {"name": self._version.deployment, "ready": not self._core.draining}
-        return Answer(_encode(body), 503 if self._core.draining else 200)
+        body = {"name": self._version.deployment, "ready": not self._road.draining}
+        return Answer(_encode(body), 503 if self._road.draining else 200)
 
     async def _metadata(self, request: Request) -> Answer:
-        self._check_model(request)
-        return Answer(
-            _encode(
-                {
-                    "name": self._version.deployment,
-                    "versions": [str(self._version.number)],
-                    "platform": "onnxruntime_onnx" if self._version.format.startswith("onnx") else "python",
-                    **self._tensors(),
-                }
-            )
-        )
+        return await self._tell(request, model_card.metadata)
 
     async def _config(self, request: Request) -> Answer:
+        return await self._tell(request, model_card.config)
+
+    async def _tell(self, request: Request, what: Callable[[Road, model_card.Known], Any]) -> Answer:
         self._check_model(request)
-        tensors = self._tensors()
-        named = {
-            side: [
-                {"name": t["name"], "data_type": f"TYPE_{_config_type(t['datatype'])}", "dims": t["shape"][1:] or [1]}
-                for t in tensors[f"{side}s"]
-            ]
-            for side in ("input", "output")
-        }
-        return Answer(
-            _encode({"name": self._version.deployment, "max_batch_size": self._core.served.max_rows, **named})
-        )
+        return Answer(_encode(what(self._road, await model_card.known(self._road))))
 
-    async def _index(self, _: Request) -> Answer:
-        state = "UNAVAILABLE" if self._core.draining else "READY"
-        model = {"name": self._version.deployment, "version": str(self._version.number), "state": state, "reason": ""}
-        return Answer(_encode([model]))
-
-    async def _infer(self, request: Request) -> Answer:
+    def _infer(self, request: Request) -> Inference:
         self._check_model(request)
         header, binary = _split(request)
         body = parse(self._decoder, header, _FIX)
-        served = self._core.served
+        served = self._road.served
         arrays = _read(body.inputs, binary)
         batch = from_arrays(self._version.signature, arrays, max_rows=served.max_rows)
-        request.rows = batch.rows
-        wanted = {output.name: output.parameters.binary_data for output in body.outputs}
-        names = list(wanted) or [o.name for o in self._version.outputs]
-        served.output_names(names)
-        answers = await self._core.run(batch, names)
-        by_default = body.parameters.binary_data_output
-        return self._answer(
-            body.id or request.id, answers, {n: by_default if wanted.get(n) is None else bool(wanted[n]) for n in names}
-        )
+        as_binary = self._wanted(body)
+        return Inference(batch, list(as_binary), partial(self._answer, body.id or request.id, as_binary))
 
-    def _answer(self, request_id: str, answers: dict[str, Any], binary: dict[str, bool]) -> Answer:
+    def _wanted(self, body: InferenceBody) -> dict[str, bool]:
+        """The outputs that a request asks for, all where it names none; and whether each is to come as binary."""
+        by_default = body.parameters.binary_data_output
+        if not body.outputs:
+            return dict.fromkeys([output.name for output in self._version.outputs], by_default)
+        found: dict[str, bool] = {}
+        for i, output in enumerate(body.outputs):
+            given = output.parameters
+            if given.classification is not None:
+                raise InvalidInputs(
+                    f"outputs[{i}] asks for a classification, an extension that this server does not have",
+                    fix="leave the parameter out: predictions are the labels, probabilities are those of each class",
+                    field=f"outputs[{i}].parameters.classification",
+                )
+            _refuse_shared_memory(given, f"outputs[{i}]")
+            found[output.name] = by_default if given.binary_data is None else given.binary_data
+        self._road.served.output_names(list(found))
+        return found
+
+    def _answer(self, request_id: str, binary: Mapping[str, bool], answers: dict[str, Any]) -> Answer:
         outputs: list[dict[str, Any]] = []
         parts: list[bytes] = []
         for name, value in answers.items():
-            array = _as_array(value)
+            array = as_array(value)
             tensor: dict[str, Any] = {
                 "name": name,
                 "shape": list(array.shape),
@@ -183,40 +177,28 @@ class OpenInference:
         )
         if not parts:
             return Answer(header)
-        length = (b"inference-header-content-length", str(len(header)).encode())
-        return Answer(b"".join([header, *parts]), content_type=BINARY, headers=[length])
+        return Answer(
+            b"".join([header, *parts]), content_type=BINARY, headers=[(_LENGTH, str(len(header)).encode("ascii"))]
+        )
 
-    def _tensors(self) -> dict[str, list[dict[str, Any]]]:
-        return {
-            "inputs": [
-                {"name": c.name, "datatype": datatype_of(c.dtype), "shape": input_shape(c, table=self._table)}
-                for c in self._version.signature.columns
-            ],
-            "outputs": [
-                {"name": o.name, "datatype": _output_type(o), "shape": output_shape(o)} for o in self._version.outputs
-            ],
-        }
+    def _sample_answer(self, outputs: dict[str, Any]) -> Any:
+        """What the answer is where the model gives these outputs, for `/docs.json`."""
+        return msgspec.json.decode(self._answer("the-request's-own", dict.fromkeys(outputs, False), outputs).body)
 
     def _check_model(self, request: Request) -> None:
         name, version = request.params
-        if name != self._version.deployment:
-            raise NotFound(f"there is no model {name!r} here", fix=f"ask for {self._version.deployment!r}")
-        if version not in (None, str(self._version.number)):
-            raise NotFound(
-                f"version {version} of {name} is not served", fix=f"ask for version {self._version.number}, or for none"
-            )
+        model_card.check_model(self._road, str(name), version)
 
 
-def _split(request: Request) -> tuple[bytes, memoryview]:
+def _split(request: Request) -> tuple[bytes | bytearray, memoryview]:
     """The JSON part of a body and the binary tensors after it."""
-    given = request.headers.get(LENGTH)
+    given = request.headers.get(_LENGTH)
     if given is None:
         return request.body, memoryview(b"")
-    if not given.isdigit() or int(given) > len(request.body):
+    # Python refuses to read a number of thousands of digits.
+    if not given.isdigit() or len(given) > 18 or int(given) > len(request.body):
         raise InvalidInputs(
-            "Inference-Header-Content-Length does not fit the body",
-            fix="send the number of bytes of the JSON part",
-            field="Inference-Header-Content-Length",
+            f"{LENGTH} does not fit the body", fix="send the number of bytes of the JSON part", field=LENGTH
         )
     size = int(given)
     return request.body[:size], memoryview(request.body)[size:]
@@ -225,18 +207,20 @@ def _split(request: Request) -> tuple[bytes, memoryview]:
 def _read(tensors: Sequence[InputTensor], binary: memoryview) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     offset = 0
-    for tensor in tensors:
+    for i, tensor in enumerate(tensors):
+        name = short(tensor.name)
         if tensor.name in arrays:
-            raise InvalidInputs(f"{tensor.name} stands twice", fix="send each input once", field=tensor.name)
+            raise InvalidInputs(f"{name} stands twice", fix="send each input once", field=name)
+        _refuse_shared_memory(tensor.parameters, f"inputs[{i}]")
         size = tensor.parameters.binary_data_size
         if size is None:
             arrays[tensor.name] = from_json(tensor.name, tensor.datatype, tensor.shape, tensor.data)
             continue
         if size < 0 or offset + size > len(binary):
             raise InvalidInputs(
-                f"{tensor.name} has binary_data_size {size}, and {len(binary) - offset} bytes are left",
+                f"{name} has a binary_data_size of {short(str(size))}, and {len(binary) - offset} bytes are left",
                 fix="send the bytes of all binary inputs after the JSON part, in the order of the inputs",
-                field=tensor.name,
+                field=name,
             )
         arrays[tensor.name] = from_binary(tensor.name, tensor.datatype, tensor.shape, binary[offset : offset + size])
         offset += size
@@ -249,22 +233,10 @@ def _read(tensors: Sequence[InputTensor], binary: memoryview) -> dict[str, NDArr
     return arrays
 
 
-def _as_array(value: Any) -> NDArray[Any]:
-    """An answer as a tensor; one that is no array of numbers or texts becomes one JSON text for each row."""
-    if isinstance(value, np.ndarray):
-        return value
-    if hasattr(value, "to_numpy") and getattr(value, "ndim", 1) == 1:
-        return np.asarray(value.to_numpy())
-    plain = to_plain(value)
-    rows = plain if isinstance(plain, list) else [plain]
-    texts = np.empty(len(rows), dtype=object)
-    texts[:] = [row if isinstance(row, str) else _encode(row).decode() for row in rows]
-    return texts
-
-
-def _output_type(output: Output) -> str:
-    return datatype_of(output.dtype) if output.container in ("ndarray", "series") else "BYTES"
-
-
-def _config_type(datatype: str) -> str:
-    return "STRING" if datatype == "BYTES" else datatype
+def _refuse_shared_memory(parameters: Parameters, where: str) -> None:
+    if parameters.shared_memory_region is not None:
+        raise InvalidInputs(
+            f"{where} is in shared memory, an extension that this server does not have",
+            fix="send the data in the request",
+            field=f"{where}.parameters.shared_memory_region",
+        )

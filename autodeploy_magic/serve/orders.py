@@ -1,0 +1,34 @@
+"""What the supervisor orders of a worker over its control socket; see `serve.control` and `serve.versions`."""
+
+from __future__ import annotations
+
+import msgspec
+
+from autodeploy_magic.contracts import Traffic
+
+__all__ = ["Commit", "Order", "Place", "Prepare"]
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a version lies. `bento_path` is "" for one without a Bento."""
+
+    number: int
+    folder: str
+    bento_path: str = ""
+
+
+class Prepare(msgspec.Struct, frozen=True, tag_field="order", tag="prepare"):
+    """Load those of `versions` that are not there yet. `champion` is the one that is to be it."""
+
+    champion: int
+    versions: tuple[Place, ...]
+
+
+class Commit(msgspec.Struct, frozen=True, tag_field="order", tag="commit"):
+    """Serve `champion`, with what `traffic` gives to others. All of them are loaded or prepared."""
+
+    champion: int
+    traffic: Traffic
+
+
+Order = Prepare | Commit
