@@ -23,7 +23,7 @@ from autodeploy_magic.errors import InvalidOption
 __all__ = ["CELL_USAGE", "VERBS", "Option", "Surface", "Verb", "call", "cell_parser", "main_help", "parse", "parser"]
 
 Surface = Literal["magic", "python", "terminal"]
-Kind = Literal["text", "int", "flag", "object", "name"]
+Kind = Literal["text", "int", "flag", "switch", "object", "name"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Option:
     """One option of a verb.
 
     An "object" is a variable's name in a notebook, the object itself in Python, a file in the terminal. A "name" is the
-    name of a deployment. `only` restricts an option to one surface, where it has no meaning on the others.
+    name of a deployment. A "switch" is on (`--auth`), off (`--no-auth`), or left as it is. `only` restricts an option
+    to one surface, where it has no meaning on the others. `bare` is the value of one that is typed without a value.
     """
 
     name: str
@@ -42,11 +43,17 @@ class Option:
     positional: bool = False
     required: bool = False
     only: Surface | None = None
+    bare: str | None = None
 
     @property
     def flag(self) -> str:
         """How it is typed: "--dry-run"; a positional one has none and is its bare name."""
         return self.name if self.positional else f"--{self.name.replace('_', '-')}"
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Every way it is typed: a switch has two."""
+        return (f"--no-{self.flag[2:]}", self.flag) if self.kind == "switch" else (self.flag,)
 
     @property
     def metavar(self) -> str:
@@ -105,6 +112,11 @@ VERBS: dict[str, Verb] = {
                 Option("format", "how the model is stored", default="auto", choices=("auto", "onnx", "native")),
                 Option("workers", "worker processes", "int"),
                 Option("port", "the port of the URL; kept from then on", "int"),
+                Option("auth", "whether requests need the token; --no-auth is for this machine alone", "switch"),
+                Option("tls", "HTTPS: auto makes a certificate, or FILE, or CERTIFICATE,KEY; off ends it", bare="auto"),
+                Option("grpc", "open a port for gRPC besides; --no-grpc closes it", "switch"),
+                Option("canary", "give the new version this share of the requests, beside the champion: 10%"),
+                Option("shadow", "give the new version copies of the requests", "flag", default=False),
                 Option("note", "a line to remember the version by", default=""),
                 Option("dry_run", "say what would happen, and change nothing", "flag", default=False),
                 Option("quiet", "show errors only", "flag", default=False),
@@ -135,6 +147,27 @@ VERBS: dict[str, Verb] = {
             "serve an older version again, without building it",
             Option("version", "which one; default the one served before", "int", positional=True),
         ),
+        _on(
+            "canary",
+            "let a version answer a share of the requests, beside the champion",
+            Option("version", "which one; default the newest that is not the champion", "int", positional=True),
+            Option("share", "its share of the requests, such as 10% or 0.1", default="10%"),
+        ),
+        _on(
+            "shadow",
+            "give a version copies of the requests, and compare its answers with the champion's",
+            Option("version", "which one; default the newest that is not the champion", "int", positional=True),
+        ),
+        _on(
+            "promote",
+            "let the canary, the shadow or another version serve alone, as the champion",
+            Option("version", "which one; default the canary or the shadow", "int", positional=True),
+        ),
+        _on(
+            "traffic",
+            "what each version is given, and how they compare",
+            Option("off", "end canary and shadow", "flag", default=False),
+        ),
         _on("restart", "fresh workers, without a failed request"),
         _on("stop", "stop serving; versions, token and port are kept"),
         _on("start", "serve again after a stop"),
@@ -144,6 +177,17 @@ VERBS: dict[str, Verb] = {
             Option("versions", "remove only the versions that are not in use", "flag", default=False),
         ),
         _on("open", "the deployment's page in a browser"),
+        Verb(
+            "token",
+            "how requests get in, and a new token where the old one is known to too many",
+            f"{_HANDLE}:Deployment.access",
+            (
+                NAME,
+                Option("rotate", "make a new token", "flag", default=False),
+                Option("grace", "seconds that the old token stays good for", "int", default=0),
+                Option("show", "write the token itself, which a saved notebook then holds", "flag", default=False),
+            ),
+        ),
         Verb(
             "doctor",
             "check packages, state, supervisor and deployments",
@@ -247,13 +291,18 @@ def main_help(prefix: str) -> str:
 
 def _add(parser: argparse.ArgumentParser, option: Option, surface: Surface) -> None:
     text = option.help + (f" (default {option.default})" if option.default not in (None, False, "") else "")
+    text = text.replace("%", "%%")  # argparse formats it
     if option.kind == "flag":
         parser.add_argument(option.flag, dest=option.name, action="store_true", help=text)
+        return
+    if option.kind == "switch":
+        parser.add_argument(option.flag, dest=option.name, action=argparse.BooleanOptionalAction, help=text)
         return
     metavar = "FILE" if surface == "terminal" and option.kind == "object" else option.metavar
     settings: dict[str, Any] = {"help": text, "default": option.default}
     settings |= {"choices": option.choices} if option.choices else {"metavar": metavar}
     settings |= {"type": int} if option.kind == "int" else {}
+    settings |= {"nargs": "?", "const": option.bare} if option.bare is not None else {}
     if option.positional:
         settings |= {} if option.required else {"nargs": "?"}
         parser.add_argument(option.name, **settings)

@@ -57,7 +57,8 @@ def test_a_record_is_frozen_takes_names_alone_and_is_explained(kind: type[Record
 @pytest.mark.parametrize("kind", RECORDS, ids=lambda kind: kind.__name__)
 def test_units_stand_in_the_names_of_numbers(kind: type[Record]) -> None:
     # The knobs' own names carry the units of `settings`.
-    allowed = {"settings", "minimum", "maximum", "agreement", "max_difference", "since", "create_time", "seconds"}
+    allowed = {"settings", "minimum", "maximum", "agreement", "max_difference", "share", "seconds"}
+    allowed |= {"since", "create_time", "certificate_until"}  # seconds since the epoch
     floats = [field.name for field in msgspec.structs.fields(kind) if "float" in str(field.type)]
     assert [name for name in floats if not name.endswith("_s") and name not in allowed] == []
 

@@ -13,7 +13,7 @@ import pytest
 import autodeploy_magic
 
 PACKAGE = Path(autodeploy_magic.__file__).parent
-FLOOR = {"errors", "contracts", "settings", "disk", "store", "registry"}
+FLOOR = {"errors", "contracts", "settings", "disk", "tls", "address", "store", "registry"}
 LANGUAGE = FLOOR | {"wire", "metrics"}  # what processes say to each other, and what they leave for each other to read
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -23,6 +23,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": {"errors"},
     "registry": {"errors"},
     "disk": {"errors"},
+    "tls": {"errors", "disk"},
+    "address": {"errors", "contracts", "tls"},
     "store": {"errors", "contracts", "settings", "disk"},
     # Beside the floor.
     "wire": FLOOR,

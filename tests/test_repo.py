@@ -16,7 +16,7 @@ import autodeploy_magic
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-BINARY = {".png", ".gif", ".svg", ".ico", ".onnx", ".pkl"}
+BINARY = {".png", ".gif", ".svg", ".ico", ".onnx", ".pkl", ".binpb"}
 
 
 def tracked() -> list[Path]:

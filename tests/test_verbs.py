@@ -18,7 +18,9 @@ ALL = list(VERBS.values())
 
 
 def python_member(verb: Verb) -> object:
-    return inspect.getattr_static(Deployment, verb.name) if verb.of_deployment else load(verb.handler)
+    if not verb.of_deployment:
+        return load(verb.handler)
+    return inspect.getattr_static(Deployment, verb.handler.rpartition(".")[2])
 
 
 def python_options(verb: Verb) -> dict[str, object]:
@@ -38,7 +40,8 @@ def help_of(verb: Verb, surface: verbs.Surface) -> str:
 def test_the_issue_s_verbs_are_all_there() -> None:
     assert list(VERBS) == [
         *("deploy", "status", "list", "attach", "test", "logs", "versions", "diff", "rollback"),
-        *("restart", "stop", "start", "rm", "open", "doctor"),
+        *("canary", "shadow", "promote", "traffic"),
+        *("restart", "stop", "start", "rm", "open", "token", "doctor"),
     ]
 
 
@@ -70,7 +73,7 @@ def test_a_typed_verb_offers_the_options_of_the_table_and_explains_each(verb: Ve
     text = help_of(verb, surface)
     flags = set(re.findall(r"--[a-z][a-z-]*", text.partition("options:")[2])) - {"--help"}
     options = verb.options_on(surface)
-    assert flags == {option.flag for option in options if not option.positional}
+    assert flags == {flag for option in options if not option.positional for flag in option.flags}
     flowing = " ".join(text.split())
     assert all(option.help in flowing for option in options)
 
@@ -94,6 +97,19 @@ def test_words_become_the_python_names_and_types() -> None:
     assert values["workers"] == 2
     assert values["dry_run"] is True
     assert values["format"] == "auto"
+
+
+def test_a_switch_is_on_or_off_or_left_as_it_is() -> None:
+    parser = verbs.cell_parser()
+    given = [verbs.parse(parser, ["iris", *words])["auth"] for words in ([], ["--auth"], ["--no-auth"])]
+    assert given == [None, True, False]
+
+
+def test_an_option_may_have_a_value_that_it_takes_where_none_is_typed() -> None:
+    parser = verbs.cell_parser()
+    given = [verbs.parse(parser, ["iris", *words])["tls"] for words in ([], ["--tls"], ["--tls", "off"])]
+    assert given == [None, "auto", "off"]
+    assert verbs.parse(parser, ["iris", "--tls", "--sample", "X"])["sample"] == "X"
 
 
 def test_positional_versions_are_numbers() -> None:

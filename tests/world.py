@@ -47,9 +47,17 @@ class World:
             self.store.commit(version, staging)
         return number
 
-    def serve(self, number: int, name: str = "iris", *, seen: list[Progress] | None = None, **more: Any) -> Status:
+    def serve(
+        self,
+        number: int,
+        name: str = "iris",
+        *,
+        seen: list[Progress] | None = None,
+        fresh: bool = False,
+        **more: Any,
+    ) -> Status:
         desired = Desired(name=name, version=number, executable=sys.executable, **more)
-        return self.supervisor.serve(desired, (seen if seen is not None else []).append)
+        return self.supervisor.serve(desired, (seen if seen is not None else []).append, fresh=fresh)
 
     def predict(self, name: str = "iris", client: httpx.Client | None = None) -> httpx.Response:
         with contextlib.ExitStack() as stack:

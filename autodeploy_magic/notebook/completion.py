@@ -62,7 +62,7 @@ def proposals(line: str, namespace: Mapping[str, Any]) -> tuple[str, list[str]] 
 def _after_verb(verb: verbs.Verb, done: list[str], typed: str, namespace: Mapping[str, Any]) -> tuple[str, list[str]]:
     options = verb.options_on("magic")
     before = next((option for option in options if done and option.flag == done[-1]), None)
-    if before is not None and before.kind != "flag":
+    if before is not None and before.kind not in ("flag", "switch"):
         return _values(before, namespace)
     if (
         any(option.kind == "name" for option in options)
@@ -70,13 +70,13 @@ def _after_verb(verb: verbs.Verb, done: list[str], typed: str, namespace: Mappin
         and not typed.startswith("-")
     ):
         return "deployment", _names()
-    flags = [o.flag for o in options if not o.positional and o.flag not in done]
+    flags = [flag for o in options if not o.positional and not set(o.flags) & set(done) for flag in o.flags]
     return "option", [*flags, "--help"]
 
 
 def _positional(options: tuple[verbs.Option, ...], done: list[str]) -> list[str]:
     """The words that are neither options nor their values."""
-    taking = {option.flag for option in options if option.kind != "flag"}
+    taking = {option.flag for option in options if option.kind not in ("flag", "switch")}
     return [word for i, word in enumerate(done) if not word.startswith("-") and (i == 0 or done[i - 1] not in taking)]
 
 

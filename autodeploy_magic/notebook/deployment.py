@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import builtins
+import math
 import time
 import webbrowser
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autodeploy_magic import settings
+from autodeploy_magic import settings, tls
+from autodeploy_magic.address import address_of, url_of
 from autodeploy_magic.contracts import Desired, Version
-from autodeploy_magic.errors import InvalidOption, UnknownVersion
+from autodeploy_magic.errors import InvalidOption, Unauthorized, UnknownVersion
 from autodeploy_magic.metrics import recent
+from autodeploy_magic.notebook.access import Access, Token
 from autodeploy_magic.notebook.http import Connection
 from autodeploy_magic.notebook.progress import steps_of
 from autodeploy_magic.notebook.result import Card, Outcome, ShownStatus
 from autodeploy_magic.notebook.screen import in_notebook
 from autodeploy_magic.notebook.snippets import first_rows, sample_of, snippets
+from autodeploy_magic.notebook.traffic import (
+    ShownTraffic,
+    after_swap,
+    challenger,
+    newest_beside,
+    share_of,
+    traffic_of,
+)
 from autodeploy_magic.notebook.views import Answer, Deployments, Link, Log, Removed, ShownDifference, Versions, View
 from autodeploy_magic.store import Store
 
 if TYPE_CHECKING:
     from autodeploy_magic.supervisor.client import Supervisor
 
-__all__ = ["Deployment", "attach", "list_deployments", "url_of"]
+__all__ = ["Deployment", "attach", "list_deployments"]
 
 
 class Deployment(View):
@@ -50,9 +62,14 @@ class Deployment(View):
         return url_of(self._desired)
 
     @property
-    def token(self) -> str:
-        """The bearer token that requests carry."""
-        return self._store.token(self.name)
+    def token(self) -> Token:
+        """The bearer token that requests carry; as the value of a cell it is masked."""
+        return Token(self._store.token(self.name))
+
+    @property
+    def certificate(self) -> Path | None:
+        """The PEM file that clients verify the HTTPS URL against, to hand out; None over plain HTTP."""
+        return self._trusted(self._desired)
 
     @property
     def version(self) -> int:
@@ -67,7 +84,8 @@ class Deployment(View):
     def versions(self) -> Versions:
         """The versions kept, oldest first."""
         found = Versions(self._store.versions(self.name))
-        found.name, found.serving = self.name, self.version
+        desired = self._desired
+        found.name, found.serving, found.traffic = self.name, desired.version, desired.traffic
         return found
 
     def logs(self, lines: int = 200) -> Log:
@@ -156,17 +174,95 @@ class Deployment(View):
         self._version(target)
         back = builtins.list(desired.history)
         history = back[: len(back) - back[::-1].index(target) - 1] if target in back else [*back, desired.version]
-        wanted = msgspec.structs.replace(desired, version=target, history=tuple(history), state="running")
+        wanted = msgspec.structs.replace(
+            desired, version=target, history=tuple(history), traffic=after_swap(desired.traffic), state="running"
+        )
         self._reported("rollback", lambda report: self._supervisor.serve(wanted, report))
         return self
+
+    def canary(self, version: int | None = None, share: float | str = "10%") -> ShownTraffic:
+        """Let a version answer a share of the requests that name none; by default the newest that is not the champion.
+
+        `share` is 0.1 or "10%". The champion answers the rest. Raises `InvalidOption` where its inputs are others.
+        """
+        desired = self._desired
+        wanted = {"canary": self._beside(version, desired), "share": share_of(share)}
+        if wanted["canary"] == desired.traffic.shadow:
+            wanted["shadow"] = 0
+        self._reported("canary", lambda report: self._supervisor.steer(self.name, report, **wanted))
+        return self.traffic()
+
+    def shadow(self, version: int | None = None) -> ShownTraffic:
+        """Give a version copies of the requests, and compare its answers with the champion's; nobody else gets them."""
+        desired = self._desired
+        wanted = {"shadow": self._beside(version, desired)}
+        if wanted["shadow"] == desired.traffic.canary:
+            wanted["canary"] = 0
+        self._reported("shadow", lambda report: self._supervisor.steer(self.name, report, **wanted))
+        return self.traffic()
+
+    def promote(self, version: int | None = None) -> Deployment:
+        """Make a version the champion, by default the canary or the shadow; it gets all requests.
+
+        `rollback` returns to the one before.
+        """
+        import msgspec
+
+        desired = self._desired
+        target = challenger(desired) if version is None else version
+        if target == desired.version:
+            raise InvalidOption(
+                f"v{target} of {self.name} is the champion already",
+                fix=f"`%deploy versions {self.name}` lists them",
+            )
+        self._version(target)
+        history = (*desired.history, desired.version)
+        wanted = msgspec.structs.replace(
+            desired, version=target, history=history, traffic=after_swap(desired.traffic), state="running"
+        )
+        self._reported("promote", lambda report: self._supervisor.serve(wanted, report))
+        return self
+
+    def traffic(self, off: bool = False) -> ShownTraffic:
+        """What each version is given, and how they compare; with `off` the champion gets all from now on."""
+        if off:
+            ended = {"canary": 0, "share": 0.0, "shadow": 0}
+            self._reported("traffic", lambda report: self._supervisor.steer(self.name, report, **ended))
+        return traffic_of(self._store, self._desired)
 
     def restart(self) -> Deployment:
         """Replace the workers by fresh ones, with the settings as they are here and now, without a failed request."""
         import msgspec
 
         wanted = msgspec.structs.replace(self._desired, settings=settings.travelling(), state="running")
-        self._reported("restart", lambda report: self._supervisor.serve(wanted, report))
+        self._reported("restart", lambda report: self._supervisor.serve(wanted, report, fresh=True))
         return self
+
+    def access(self, rotate: bool = False, grace: int = 0, show: bool = False) -> Access:
+        """How requests get in: where the token is, and the token itself with `show`.
+
+        With `rotate` a new one is made, which is good at once; the old one stays good for `grace` seconds, and is then
+        refused by all workers within about a second. Nothing is restarted, and no request is lost.
+        """
+        if grace and not rotate:
+            raise InvalidOption(
+                "--grace goes with --rotate", fix=f"`%deploy token {self.name} --rotate --grace {grace}`"
+            )
+        if grace < 0:
+            raise InvalidOption(f"--grace {grace} is not a number of seconds", fix="use 0 or more")
+        desired = self._desired
+        if rotate:
+            self._store.rotate_token(self.name, grace_s=float(grace))
+        token, *_ = tokens = self._store.tokens(self.name)
+        return Access(
+            name=self.name,
+            auth=desired.auth,
+            file=self._store.token_file(self.name),
+            masked=Token(token).masked,
+            token=token if show else "",
+            rotated=rotate,
+            older=tuple(until for until in tokens.values() if until != math.inf),
+        )
 
     def stop(self) -> Deployment:
         """Stop serving. Versions, token and port are kept for `start`."""
@@ -186,14 +282,19 @@ class Deployment(View):
             return Removed(f"{self.name} is removed, with all its versions")
         with self._store.building(self.name):
             removed = self._store.trim(self.name, keep=0)
-        return Removed(f"{self.name}: {len(removed)} unused versions are removed; v{self.version} stays")
+        desired = self._desired
+        stay = sorted({desired.version, *desired.traffic.versions})
+        names = ", ".join(f"v{number}" for number in stay)
+        return Removed(
+            f"{self.name}: {len(removed)} unused versions are removed; {names} stay{'' if len(stay) > 1 else 's'}"
+        )
 
     def open(self) -> Link:
         """Return the deployment's page, opened in a browser where this process can open one."""
         link = Link(f"{self.url}/")
         if not in_notebook():  # a notebook's reader may sit elsewhere: they get the link to click on
             # In the fragment, which no server sees; the page takes it out of the address.
-            webbrowser.open(f"{link}#token={self.token}")
+            webbrowser.open(f"{link}#token={self.token}" if self._desired.auth else str(link))
         return link
 
     # --- how it shows itself
@@ -215,8 +316,13 @@ class Deployment(View):
     def _card(self) -> Card:
         status = self.status
         version = self._version(status.version)
-        outcome = self._outcome if self._outcome is not None and self._outcome.version == version.number else None
-        return Card(status, version, snippets(self._store, version, self.url), outcome)
+        outcome = self._outcome
+        told = status.traffic.versions if outcome is not None and outcome.role else (version.number,)
+        if outcome is not None and outcome.version not in told:
+            outcome = None
+        desired = self._desired
+        called = snippets(self._store, version, url_of(desired), auth=desired.auth, trusted=self._trusted(desired))
+        return Card(status, version, called, outcome)
 
     # --- inside
 
@@ -235,6 +341,11 @@ class Deployment(View):
             self._known[number] = self._store.version(self.name, number)
         return self._known[number]
 
+    def _beside(self, version: int | None, desired: Desired) -> int:
+        if version is None:
+            return newest_beside([kept.number for kept in self._store.versions(self.name)], desired)
+        return self._version(version).number
+
     def _previous(self, desired: Desired) -> int:
         kept = {version.number for version in self._store.versions(self.name)}
         older = [number for number in desired.history if number in kept and number != desired.version]
@@ -251,9 +362,26 @@ class Deployment(View):
         desired = self._desired
         # A replaced worker answers once more on a connection that it holds: what is new gets a new connection.
         if self._connection is None or self._reached != desired:
-            self._connection = Connection(self.name, url_of(desired), self.token)
+            self._connection = self._connect(desired)
             self._reached = desired
-        return self._connection.post("/predict", body)
+        try:
+            return self._connection.post("/predict", body)
+        except Unauthorized:
+            if self._connection.token == self._token_of(desired):
+                raise
+            # It was rotated, here or by another process, since this connection was made.
+            self._connection = self._connect(desired)
+            return self._connection.post("/predict", body)
+
+    def _connect(self, desired: Desired) -> Connection:
+        token = self._token_of(desired)
+        return Connection(self.name, address_of(desired), token, trusted=self._trusted(desired))
+
+    def _token_of(self, desired: Desired) -> str:
+        return self._store.token(self.name) if desired.auth else ""
+
+    def _trusted(self, desired: Desired) -> Path | None:
+        return tls.trusted_file(desired.tls, self._store.tls_folder(self.name)) if desired.tls else None
 
     def _as_verified(self, version: Version, rows: int, answer: Mapping[str, Any]) -> bool | None:
         import json
@@ -288,9 +416,3 @@ def list_deployments() -> Deployments:
 
     store = Store()
     return Deployments(connect(store).list()) if store.names() else Deployments()
-
-
-def url_of(desired: Desired) -> str:
-    """The URL of a deployment; empty before its first start has chosen a port."""
-    host = f"[{desired.host}]" if ":" in desired.host else desired.host
-    return f"http://{host}:{desired.port}" if desired.port else ""

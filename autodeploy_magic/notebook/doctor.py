@@ -6,14 +6,16 @@ import os
 import shutil
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from autodeploy_magic.contracts import Status
-from autodeploy_magic.errors import AutodeployError
-from autodeploy_magic.notebook.text import size_text
+from autodeploy_magic.contracts import Desired, Status
+from autodeploy_magic.errors import AutodeployError, InvalidOption
+from autodeploy_magic.notebook.text import OPEN_TEXT, certificate_text, size_text
 from autodeploy_magic.notebook.views import Check, Checks
-from autodeploy_magic.store import Store, file_sha256
+from autodeploy_magic.store import Store, file_sha256, old_tokens_file
+from autodeploy_magic.tls import AUTO, SOON_S, read, usable
 
 __all__ = ["doctor"]
 
@@ -121,7 +123,9 @@ def _deployment(store: Store, name: str, status: Status | None) -> Iterator[Chec
     except AutodeployError as error:
         yield Check("fail", f"{name}: {error.what}", error.fix)
         return
-    yield from _token(store.folder(name) / "token", name)
+    for file in (store.token_file(name), old_tokens_file(store.token_file(name))):
+        yield from _token(file, name)
+    yield from _access(store, desired)
     damaged = 0
     for version in versions:
         folder = store.folder(name) / version.model_path
@@ -144,8 +148,29 @@ def _deployment(store: Store, name: str, status: Status | None) -> Iterator[Chec
         yield Check("fail" if status.state == "failed" else "warn", f"{name} is {status.state}: {status.reason}", fix)
 
 
+def _access(store: Store, desired: Desired) -> Iterator[Check]:
+    """Who gets in without the token, and whether clients will still take the certificate."""
+    name = desired.name
+    if not desired.auth:
+        yield Check("warn", f"{name}: {OPEN_TEXT}", f"`%%deploy {name} --auth …` asks for it again")
+    if not desired.tls:
+        return
+    ours = f"`%deploy restart {name}` makes one anew"
+    try:
+        certificate = read(desired.tls, store.tls_folder(name))
+        usable(certificate)
+    except InvalidOption as error:
+        yield Check("fail", f"{name}: {error.what}", ours if desired.tls == AUTO else error.fix)
+        return
+    soon = certificate.until - time.time() < SOON_S
+    text = certificate_text(certificate.until)
+    fix = ours if desired.tls == AUTO else "renew it in its files: workers take it up by themselves"
+    yield Check("warn" if soon else "ok", f"{name}: {text}", fix if soon else "")
+
+
 def _token(file: Path, name: str) -> Iterator[Check]:
     if not file.exists():
-        yield Check("warn", f"{name}: there is no token yet", f"`%deploy start {name}` makes one")
+        if file.name == "token":
+            yield Check("warn", f"{name}: there is no token yet", f"`%deploy start {name}` makes one")
     elif stat.S_IMODE(file.stat().st_mode) & 0o077:
         yield Check("fail", f"{name}: others can read the token", f"chmod 600 {file}")

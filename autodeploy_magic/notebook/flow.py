@@ -9,20 +9,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from autodeploy_magic import settings
+from autodeploy_magic.address import check_open, url_of
 from autodeploy_magic.contracts import CleanRunner, Desired, Progress, Report
 from autodeploy_magic.errors import InvalidOption
 from autodeploy_magic.notebook.cell import missing_sample
-from autodeploy_magic.notebook.deployment import Deployment, url_of
+from autodeploy_magic.notebook.deployment import Deployment
 from autodeploy_magic.notebook.progress import steps_of, timed
 from autodeploy_magic.notebook.result import Outcome, Plan
+from autodeploy_magic.notebook.text import share_text
+from autodeploy_magic.notebook.traffic import after_swap, share_of
 from autodeploy_magic.notebook.views import ShownDifference
+from autodeploy_magic.registry import need
 from autodeploy_magic.store import Store, check_name
+from autodeploy_magic.tls import AUTO, chosen, made_files
 
 if TYPE_CHECKING:
     from autodeploy_magic.build import Built
     from autodeploy_magic.supervisor.client import Supervisor
 
-__all__ = ["Connecting", "Order", "connecting", "deploy", "launch"]
+__all__ = ["Connecting", "Order", "check_access", "check_beside", "connecting", "deploy", "launch"]
 
 Connecting = Future["Supervisor"]
 Format = Literal["auto", "onnx", "native"]
@@ -39,6 +44,11 @@ class Order:
     format: Format = "auto"
     workers: int | None = None
     port: int | None = None
+    auth: bool | None = None
+    tls: str | None = None
+    grpc: bool | None = None
+    canary: float | str | None = None
+    shadow: bool = False
     note: str = ""
     code: Mapping[str, Callable[..., Any]] | None = None
     namespace: Mapping[str, Any] | None = None
@@ -55,6 +65,11 @@ def deploy(
     format: Format = ...,
     workers: int | None = ...,
     port: int | None = ...,
+    auth: bool | None = ...,
+    tls: str | None = ...,
+    grpc: bool | None = ...,
+    canary: float | str | None = ...,
+    shadow: bool = ...,
     note: str = ...,
     dry_run: Literal[False] = ...,
     quiet: bool = ...,
@@ -74,6 +89,11 @@ def deploy(
     format: Format = ...,
     workers: int | None = ...,
     port: int | None = ...,
+    auth: bool | None = ...,
+    tls: str | None = ...,
+    grpc: bool | None = ...,
+    canary: float | str | None = ...,
+    shadow: bool = ...,
     note: str = ...,
     dry_run: Literal[True],
     quiet: bool = ...,
@@ -92,6 +112,11 @@ def deploy(
     format: Format = "auto",  # the word of the field
     workers: int | None = None,
     port: int | None = None,
+    auth: bool | None = None,
+    tls: str | None = None,
+    grpc: bool | None = None,
+    canary: float | str | None = None,
+    shadow: bool = False,
     note: str = "",
     dry_run: bool = False,
     quiet: bool = False,
@@ -105,6 +130,12 @@ def deploy(
     send, as a DataFrame, an array, a list of rows or a dict of columns; `labels` their true answers. `preprocess(x)`,
     `predict(model, x)` and `postprocess(y)` travel with the model. With `dry_run` a `Plan` is returned and nothing is
     changed. Raises `BadInput`, `BuildFailed` or `ServeFailed`; whatever served before is then still serving.
+
+    `auth` false lets in requests without the token, on this machine alone; `tls` "auto" serves HTTPS with a certificate
+    that is made, or takes the path of one; `grpc` opens a port for gRPC. They stay as they are where they are left out.
+
+    With `canary` (0.1 or "10%") the new version gets that share of the requests while the champion stays, with `shadow`
+    copies of them.
     """
     check_name(name)
     code = {"preprocess": preprocess, "predict": predict, "postprocess": postprocess}
@@ -116,6 +147,11 @@ def deploy(
         format=format,
         workers=workers,
         port=port,
+        auth=auth,
+        tls=tls,
+        grpc=grpc,
+        canary=canary,
+        shadow=shadow,
         note=note,
         code={key: function for key, function in code.items() if function is not None},
         namespace=vars(sys.modules["__main__"]),
@@ -147,6 +183,7 @@ def launch(
 ) -> Deployment | Plan:
     """Do what was ordered, with the steps shown; returns a `Deployment`, or the `Plan` of a dry run."""
     _check(order)
+    check_access(store, order.name, order.auth, order.tls)
     report = steps_of(f"{'dry run' if dry_run else 'deploy'} {order.name}", quiet=quiet)
     try:
         return _launch(order, store, connecting, dry_run, report)
@@ -156,6 +193,7 @@ def launch(
 
 def _launch(order: Order, store: Store, connecting: Connecting, dry_run: bool, report: Report) -> Deployment | Plan:
     before = store.desired(order.name) if store.exists(order.name) else None
+    check_beside(store, order.name, order.canary, shadow=order.shadow)
     runner = _Runner(connecting)
     built = _build(order, store, runner, dry_run, report)
     supervisor = connecting.result()
@@ -164,13 +202,18 @@ def _launch(order: Order, store: Store, connecting: Connecting, dry_run: bool, r
         url = "" if before is None else url_of(before)
         return Plan(order.name, built.version, built.fresh, serving, url)
     difference = _compare(store, runner, before, built)
+    if before is not None and (order.canary is not None or order.shadow):
+        role = _put_beside(order, before, built.version.number, supervisor, report)
+        _trim(store, order.name)
+        deployment = Deployment(order.name, store=store)
+        deployment._outcome = Outcome(built.version.number, None, built.fresh, None, difference, role)  # noqa: SLF001
+        return deployment
     wanted = _desired(order, before, built.version.number)
     if wanted == before and supervisor.status(order.name).state == "running":
         report(Progress(step="start", state="skipped", detail=f"version {wanted.version} serves already"))
     else:
         supervisor.serve(wanted, report)
-        with store.building(order.name):
-            store.trim(order.name, keep=int(settings.get("keep_versions")))
+        _trim(store, order.name)
     deployment = Deployment(order.name, store=store)
     with timed(report, "first prediction"):
         answer = deployment.test()
@@ -224,6 +267,31 @@ def _compare(store: Store, runner: CleanRunner, before: Desired | None, built: B
     return ShownDifference.of(build.difference(store, runner, before.name, before.version, new))
 
 
+def _trim(store: Store, name: str) -> None:
+    with store.building(name):
+        store.trim(name, keep=int(settings.get("keep_versions")))
+
+
+def _put_beside(order: Order, before: Desired, version: int, supervisor: Supervisor, report: Report) -> str:
+    """Give the new version a share, or copies, while the champion stays; returns its role in words."""
+    if version == before.version:
+        raise InvalidOption(
+            f"the cell makes the very model that serves {order.name} as v{version}",
+            why="the champion cannot be its own canary or shadow",
+            fix="change the model, or leave --canary and --shadow out",
+        )
+    change: dict[str, Any] = {"shadow": version}
+    role = "shadow: it gets copies of the requests"
+    if order.canary is not None:
+        share = share_of(order.canary)
+        change = {"canary": version, "share": share}
+        role = f"canary: it gets {share_text(share)} of the requests"
+    # One that was the other until now is it no longer.
+    other, now = ("canary", before.traffic.canary) if order.shadow else ("shadow", before.traffic.shadow)
+    supervisor.steer(order.name, report, **change, **({other: 0} if now == version else {}))
+    return role
+
+
 def _desired(order: Order, before: Desired | None, version: int) -> Desired:
     if before is None:
         return Desired(
@@ -234,6 +302,9 @@ def _desired(order: Order, before: Desired | None, version: int) -> Desired:
             port=order.port or 0,
             workers=order.workers or int(settings.get("workers")),
             settings=settings.travelling(),
+            auth=order.auth is not False,
+            tls=chosen(order.tls) if order.tls else "",
+            grpc=order.grpc is True,
         )
     history = before.history if before.version == version else (*before.history, before.version)
     return Desired(
@@ -245,7 +316,41 @@ def _desired(order: Order, before: Desired | None, version: int) -> Desired:
         workers=order.workers or before.workers,
         history=history,
         settings=settings.travelling(),
+        traffic=before.traffic if before.version == version else after_swap(before.traffic),
+        auth=before.auth if order.auth is None else order.auth,
+        tls=chosen(order.tls) if order.tls else before.tls,
+        grpc=before.grpc if order.grpc is None else order.grpc,
+        grpc_port=before.grpc_port,
     )
+
+
+def check_access(store: Store, name: str, auth: bool | None, tls: str | None) -> None:
+    """Refuse a port that would be open to others, and a certificate that cannot serve, before anything is run."""
+    before = store.desired(name) if store.exists(name) else None
+    asks = before is None or before.auth if auth is None else auth
+    if not asks:
+        check_open(str(settings.get("host")) if before is None else before.host, str(settings.get("hosts")))
+    if tls and chosen(tls) == AUTO and not made_files(store.tls_folder(name))[0].exists():
+        need("cryptography", "a certificate that is made here (--tls)")
+
+
+def check_beside(store: Store, name: str, canary: float | str | None, *, shadow: bool) -> None:
+    """Refuse a canary or a shadow that nothing serves beside, before anything is run."""
+    if canary is not None:
+        share_of(canary)
+    if canary is None and not shadow:
+        return
+    if canary is not None and shadow:
+        raise InvalidOption(
+            "a version cannot be canary and shadow at once",
+            why="a shadow's answers are thrown away, a canary's are given",
+            fix="use --canary or --shadow",
+        )
+    if not store.exists(name) or store.desired(name).state == "stopped":
+        raise InvalidOption(
+            f"{name} has no champion that serves, and so nothing to try a version beside",
+            fix=f"deploy it without --canary and --shadow first, or start it with `%deploy start {name}`",
+        )
 
 
 def _check(order: Order) -> None:
@@ -255,5 +360,7 @@ def _check(order: Order) -> None:
         raise InvalidOption(f"--workers {order.workers} is not a number of processes", fix="use 1 or more")
     if order.port is not None and not 1 <= order.port <= 65535:
         raise InvalidOption(f"--port {order.port} is not a port", fix="use 1024 to 65535, or leave it out")
+    if order.grpc:
+        need("h2", "the gRPC port (--grpc)")
     if order.sample is None:
         raise missing_sample(order.name, order.model, order.namespace or {}, order.typed)

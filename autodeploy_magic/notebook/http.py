@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import http.client
+import socket
+import ssl
 import threading
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
-from autodeploy_magic import errors
+from autodeploy_magic import errors, tls
+from autodeploy_magic.address import Address
 from autodeploy_magic.errors import AutodeployError, ModelFailed, RequestRefused, StartFailed
 
 __all__ = ["Connection"]
@@ -19,13 +22,20 @@ ANSWER_TIMEOUT_S = 120.0
 
 
 class Connection:
-    """JSON over HTTP to one deployment, with its token. Safe to use from several threads."""
+    """JSON over HTTP to one deployment, with its token. Safe to use from several threads.
 
-    def __init__(self, name: str, url: str, token: str) -> None:
-        self.url = url
+    Without a `token` none is sent. Over HTTPS the server is verified against what the file `trusted` holds.
+    """
+
+    def __init__(self, name: str, address: Address, token: str, *, trusted: Path | None = None) -> None:
+        self.url = address.url
+        self.token = token
         self._name = name
-        self._address = urlsplit(url)
-        self._headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        self._address = address
+        self._trusted = trusted
+        self._headers = {"content-type": "application/json"}
+        if token:
+            self._headers["authorization"] = f"Bearer {token}"
         self._local = threading.local()
 
     def post(self, path: str, body: Any) -> dict[str, Any]:
@@ -39,9 +49,16 @@ class Connection:
         try:
             try:
                 status, answer = self._exchange(path, data)
-            except (http.client.BadStatusLine, BrokenPipeError, ConnectionResetError):
+            except (http.client.BadStatusLine, BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
                 self.close()
                 status, answer = self._exchange(path, data)
+        except ssl.SSLCertVerificationError as error:
+            self.close()
+            raise StartFailed(
+                f"the certificate of {self._name} at {self.url} is not to be trusted",
+                why=error.verify_message,
+                fix=f"`%deploy restart {self._name}` makes one anew that has ended; yours is `%deploy … --tls FILE`",
+            ) from error
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise StartFailed(
@@ -64,8 +81,9 @@ class Connection:
     def _exchange(self, path: str, data: bytes) -> tuple[int, bytes]:
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         if connection is None:
-            host, port = self._address.hostname or "", self._address.port
-            connection = _Closing(host, port, timeout=ANSWER_TIMEOUT_S)
+            # Read at each new connection: the certificate may have been made anew meanwhile.
+            context = tls.client_context(self._trusted) if self._trusted is not None else None
+            connection = _Closing(self._address, context)
             self._local.connection = connection
         connection.request("POST", path, data, self._headers)
         response = connection.getresponse()
@@ -73,7 +91,21 @@ class Connection:
 
 
 class _Closing(http.client.HTTPConnection):
-    """Closes its socket with its thread, or with the handle that held it: nobody closes a handle by hand."""
+    """Closes its socket with its thread, or with the handle that held it: nobody closes a handle by hand.
+
+    It connects to the address and calls it by its name, whether or not that name is known to this machine.
+    """
+
+    def __init__(self, address: Address, context: ssl.SSLContext | None) -> None:
+        super().__init__(address.name, address.port, timeout=ANSWER_TIMEOUT_S)
+        self._where = (address.host, address.port)
+        self._context = context
+
+    def connect(self) -> None:
+        self.sock = socket.create_connection(self._where, self.timeout)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._context is not None:
+            self.sock = self._context.wrap_socket(self.sock, server_hostname=self.host)
 
     def __del__(self) -> None:
         self.close()

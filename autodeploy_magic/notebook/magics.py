@@ -84,7 +84,7 @@ class DeployMagics(Magics):
         self._deploy(verbs.split(line), cell, "%%deploy")
 
     def _deploy(self, words: list[str], cell: str, typed: str) -> None:
-        from autodeploy_magic.notebook.flow import connecting, launch
+        from autodeploy_magic.notebook.flow import check_access, check_beside, connecting, launch
         from autodeploy_magic.store import Store, check_name
 
         parser = verbs.cell_parser()
@@ -97,6 +97,8 @@ class DeployMagics(Magics):
         line = f"{typed} {' '.join(words)}"
         self._check_names(values, cell, line)
         store = Store()
+        check_access(store, values["name"], values["auth"], values["tls"])
+        check_beside(store, values["name"], values["canary"], shadow=values["shadow"])
         supervisor = connecting(store)  # it starts and warms up while the cell's own code runs
         result = self._run(cell)
         order = self._order(values, cell, result, line)
@@ -177,6 +179,11 @@ class DeployMagics(Magics):
             format=values["format"],
             workers=values["workers"],
             port=values["port"],
+            auth=values["auth"],
+            tls=values["tls"],
+            grpc=values["grpc"],
+            canary=values["canary"],
+            shadow=values["shadow"],
             note=values["note"],
             code=cells.functions(written, namespace),
             namespace=namespace,

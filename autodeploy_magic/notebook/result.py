@@ -9,7 +9,7 @@ from autodeploy_magic.contracts import Candidate, Status, Version
 from autodeploy_magic.metrics import Summary
 from autodeploy_magic.notebook.html import Markup, card, details, element, facts, join, table
 from autodeploy_magic.notebook.snippets import Snippets
-from autodeploy_magic.notebook.text import ago_text, grid, seconds_text, size_text, traffic_text
+from autodeploy_magic.notebook.text import access_lines, ago_text, grid, seconds_text, size_text, traffic_text
 from autodeploy_magic.notebook.views import ShownDifference, View, head, parity_text
 
 __all__ = ["Card", "Outcome", "Plan", "ShownStatus"]
@@ -17,13 +17,17 @@ __all__ = ["Card", "Outcome", "Plan", "ShownStatus"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one deploy did. `fresh` is false where unchanged content was recognised and nothing was built."""
+    """What one deploy did. `fresh` is false where unchanged content was recognised and nothing was built.
+
+    `role` is what a version is that was put beside the champion; it has answered nobody yet.
+    """
 
     version: int
     previous: int | None
     fresh: bool
-    first_answer_s: float
+    first_answer_s: float | None
     difference: ShownDifference | None = None
+    role: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,14 @@ class Card(View):
         lines_of = [
             ("url", status.url),
             ("state", f"{state}, {_workers(status)}" if status.workers else state),
+            *((word, text) for word, text, _ in access_lines(status)),
             ("model", _model(version)),
             ("format", version.reason),
             ("trust", f"{version.trust.level}: {version.trust.reason}"),
             ("parity", f"{parity_text(version)} on {version.sample_rows} rows"),
             ("size", size_text(version.size_bytes)),
         ]
-        if self.outcome is not None:
+        if self.outcome is not None and self.outcome.first_answer_s is not None:
             lines_of.append(("first answer", seconds_text(self.outcome.first_answer_s)))
         lines = [
             f"{_dot(status)} {status.name} v{version.number} ({version.format})",
@@ -77,7 +82,7 @@ class Card(View):
     def _numbers(self) -> Markup:
         chosen = _chosen(self.version)
         tiles: list[tuple[str, str]] = []
-        if self.outcome is not None:
+        if self.outcome is not None and self.outcome.first_answer_s is not None:
             tiles.append((seconds_text(self.outcome.first_answer_s), "first answer"))
         if chosen is not None and chosen.one_row_s is not None:
             tiles.append((seconds_text(chosen.one_row_s), "model, one row"))
@@ -97,6 +102,7 @@ class Card(View):
         version = self.version
         mark = element("span", "●", class_=tone, role="img", aria_label=version.trust.level)
         return facts(
+            *_access_facts(self.status),
             ("model", _model(version)),
             ("format", version.reason),
             ("trust", join([mark, " ", version.trust.reason])),
@@ -106,6 +112,9 @@ class Card(View):
         outcome = self.outcome
         if outcome is None:
             return []
+        if outcome.role:
+            told = [] if outcome.difference is None else [outcome.difference.summary]
+            return [f"v{outcome.version} is the {outcome.role}", *told]
         if not outcome.fresh:
             return [f"unchanged: the content equals v{outcome.version}, so nothing was built"]
         if outcome.difference is not None:
@@ -113,9 +122,10 @@ class Card(View):
         return [] if outcome.previous is None else [f"replaces v{outcome.previous}"]
 
     def _change_parts(self) -> list[str]:
+        told: list[str] = [element("p", line) for line in self._changes()]
         if self.outcome is not None and self.outcome.fresh and self.outcome.difference is not None:
-            return [self.outcome.difference.body()]
-        return [element("p", line) for line in self._changes()]
+            return [*told[:-1], self.outcome.difference.body()]
+        return told
 
     def _candidates(self) -> Markup:
         rows = [_candidate_row(item, item.format == self.version.format) for item in self.version.candidates]
@@ -167,21 +177,22 @@ class Plan(View):
 class ShownStatus(Status, View, frozen=True, kw_only=True):
     """How a deployment is now, with its workers, and what it answered in the last minute."""
 
-    traffic: Summary | None = None
+    last_minute: Summary | None = None
 
     @classmethod
-    def of(cls, status: Status, traffic: Summary | None = None) -> ShownStatus:
-        return cls(**{name: getattr(status, name) for name in Status.__struct_fields__}, traffic=traffic)
+    def of(cls, status: Status, last_minute: Summary | None = None) -> ShownStatus:
+        return cls(**{name: getattr(status, name) for name in Status.__struct_fields__}, last_minute=last_minute)
 
     def text(self) -> str:
         reason = f" ({self.reason})" if self.reason else ""
         first = f"{_dot(self)} {self.name} v{self.version}  {self.state}{reason}  {self.url}".rstrip()
-        return "\n".join([first, f"  last minute: {traffic_text(self.traffic)}", *self._grid()])
+        access = [f"  {word}: {text}" for word, text, _ in access_lines(self)]
+        return "\n".join([first, *access, f"  last minute: {traffic_text(self.last_minute)}", *self._grid()])
 
     def html(self) -> Markup:
         workers = table(_WORKER_HEAD, self._rows(), numeric=(0, 1, 2)) if self.workers else ""
-        traffic = facts(("last minute", traffic_text(self.traffic)))
-        return card(head(self), traffic, workers, label=f"status of {self.name}")
+        minute = facts(*_access_facts(self), ("last minute", traffic_text(self.last_minute)))
+        return card(head(self), minute, workers, label=f"status of {self.name}")
 
     def _grid(self) -> list[str]:
         return [grid(_WORKER_HEAD, self._rows())] if self.workers else []
@@ -232,6 +243,11 @@ def _inputs(version: Version) -> str:
     return f"{version.signature.container} of {shown}" + (f", … {len(columns) - 8} more" if len(columns) > 8 else "")
 
 
+def _access_facts(status: Status) -> list[tuple[str, Markup]]:
+    """Who gets in, and how; amber where that wants its owner's eye."""
+    return [(word, element("span", text, class_="warn" if eye else "")) for word, text, eye in access_lines(status)]
+
+
 def _workers(status: Status) -> str:
     return f"{len(status.workers)} worker{'' if len(status.workers) == 1 else 's'}"
 
@@ -247,6 +263,8 @@ def _next(status: Status, outcome: Outcome | None) -> list[str]:
         return [f"%deploy start {name}", f"%deploy versions {name}"]
     if status.state != "running":
         return [f"%deploy logs {name}", f"%deploy restart {name}", "%deploy doctor"]
+    if status.traffic.canary or status.traffic.shadow:
+        return [f"%deploy traffic {name}", f"%deploy promote {name}", f"%deploy traffic {name} --off"]
     steps = [f"%deploy test {name}", f"%deploy versions {name}"]
     if outcome is not None and outcome.fresh and outcome.previous is not None:
         steps.append(f"%deploy rollback {name}")

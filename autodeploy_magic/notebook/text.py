@@ -6,10 +6,49 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from autodeploy_magic.tls import SOON_S
+
 if TYPE_CHECKING:
+    from autodeploy_magic.contracts import Status, Traffic
     from autodeploy_magic.metrics import Summary
 
-__all__ = ["ago_text", "grid", "seconds_text", "size_text", "traffic_text", "value_text"]
+__all__ = [
+    "OPEN_TEXT",
+    "access_lines",
+    "ago_text",
+    "certificate_text",
+    "grid",
+    "seconds_text",
+    "share_text",
+    "shares_text",
+    "size_text",
+    "traffic_text",
+    "value_text",
+]
+
+OPEN_TEXT = "open to every program and every user on this machine: no token is asked for"
+
+
+def access_lines(status: Status) -> list[tuple[str, str, bool]]:
+    """Return what is to say of who gets in, how, and to what: a word, the text, and whether it wants an eye."""
+    lines = [] if status.auth else [("access", OPEN_TEXT, True)]
+    if status.url.startswith("https:"):
+        until = status.certificate_until
+        lines.append(("https", certificate_text(until), until - time.time() < SOON_S))
+    if status.grpc_url:
+        lines.append(("grpc", status.grpc_url, False))
+    shares = shares_text(status.traffic)
+    return [*lines, ("traffic", shares, False)] if shares else lines
+
+
+def certificate_text(until: float) -> str:
+    """Return when a certificate ends (seconds since the epoch; 0 where it cannot be read)."""
+    if not until:
+        return "the certificate cannot be read; %deploy doctor says why"
+    day, days = time.strftime("%Y-%m-%d", time.gmtime(until)), (until - time.time()) / 86400
+    if days <= 0:
+        return f"the certificate ended on {day}: clients refuse it"
+    return f"certificate good until {day}, {days:.0f} more days"
 
 
 def seconds_text(seconds: float | None) -> str:
@@ -42,6 +81,19 @@ def grid(names: tuple[str, ...] | list[str], rows: list[Any]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
     )
+
+
+def share_text(share: float) -> str:
+    """Return a share as people read it: "10%", "0.5%"."""
+    return f"{100 * share:.4g}%"
+
+
+def shares_text(traffic: Traffic) -> str:
+    """Return what versions besides the champion are given: "v3 canary 10%, v4 shadow"; "" where none is."""
+    parts = [f"v{traffic.canary} canary {share_text(traffic.share)}"] if traffic.canary else []
+    parts += [f"v{traffic.shadow} shadow"] if traffic.shadow else []
+    others = [number for number in traffic.loaded if number not in (traffic.canary, traffic.shadow)]
+    return ", ".join([*parts, *(f"v{number} by name" for number in others)])
 
 
 def value_text(value: Any, longest: int = 300) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from autodeploy_magic.contracts import Difference, Record, Status, Version
+from autodeploy_magic.contracts import Difference, Record, Status, Traffic, Version
 from autodeploy_magic.notebook.html import Markup, card, details, element, join, table
-from autodeploy_magic.notebook.text import grid, seconds_text, size_text, value_text
+from autodeploy_magic.notebook.text import OPEN_TEXT, access_lines, grid, seconds_text, size_text, value_text
 
 __all__ = ["Answer", "Check", "Checks", "Deployments", "Link", "Log", "Removed", "ShownDifference", "Versions", "View"]
 
@@ -40,7 +40,10 @@ class Deployments(View, list[Status]):
     def text(self) -> str:
         if not self:
             return "Nothing is deployed. `%%deploy NAME --sample X` on a cell that trains a model deploys it."
-        rows = [(s.name, s.state, f"v{s.version}", s.format, s.url, s.reason) for s in self]
+        rows = [
+            (s.name, s.state, f"v{s.version}", s.format, s.url, "; ".join([*_warnings(s), *filter(None, [s.reason])]))
+            for s in self
+        ]
         return grid(("name", "state", "version", "format", "url", ""), rows)
 
     def html(self) -> Markup:
@@ -51,10 +54,11 @@ class Deployments(View, list[Status]):
 
 
 class Versions(View, list[Version]):
-    """The versions of one deployment, oldest first. `serving` is the number that serves."""
+    """The versions of one deployment, oldest first. `serving` is the champion's number, `traffic` what others get."""
 
     serving: int = 0
     name: str = ""
+    traffic: Traffic = Traffic()
 
     def text(self) -> str:
         return grid(_VERSION_HEAD, self._rows())
@@ -66,7 +70,7 @@ class Versions(View, list[Version]):
     def _rows(self) -> list[tuple[str, ...]]:
         return [
             (
-                "●" if version.number == self.serving else "",
+                self._mark(version.number),
                 f"v{version.number}",
                 version.created_at.replace("T", " ")[:16],
                 version.model_type.rpartition(".")[2],
@@ -77,6 +81,11 @@ class Versions(View, list[Version]):
             )
             for version in reversed(self)
         ]
+
+    def _mark(self, number: int) -> str:
+        roles = dict.fromkeys(self.traffic.loaded, "○ by name")
+        roles |= {self.traffic.canary: "◐ canary", self.traffic.shadow: "○ shadow", self.serving: "●"}
+        return roles.get(number, "")
 
 
 _VERSION_HEAD = ("", "version", "built (UTC)", "model", "format", "parity", "size", "note")
@@ -253,18 +262,24 @@ def head(status: Status, *extra: str) -> Markup:
     dot = element("span", class_=f"dot {tone}", role="img", aria_label=status.state, title=status.state)
     state = "" if status.state == "running" else element("span", status.state, class_=f"tag {tone}")
     reason = element("span", status.reason, class_="mut") if status.reason else ""
+    open_ = "" if status.auth else element("span", "no token", class_="tag warn", title=OPEN_TEXT)
     return element(
         "div",
         dot,
         element("span", status.name, class_="name"),
         element("span", f"v{status.version}", class_="tag mut"),
         *extra,
+        open_,
         state,
         reason,
         element("span", class_="grow"),
         element("code", status.url) if status.url else "",
         class_="row",
     )
+
+
+def _warnings(status: Status) -> list[str]:
+    return [text for _, text, eye in access_lines(status) if eye]
 
 
 def parity_text(version: Version) -> str:
@@ -288,4 +303,4 @@ def to_json(value: Any) -> Any:
         return [to_json(item) for item in value]
     if isinstance(value, Mapping | Record):
         return msgspec.to_builtins(value)
-    return msgspec.to_builtins(value)
+    return msgspec.to_builtins(value, enc_hook=str)  # a path

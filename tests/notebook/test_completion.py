@@ -45,6 +45,7 @@ def completed(shell: InteractiveShell, line: str) -> list[str]:
         ("%%deploy iris --sample X_test --model ", ["clf"]),
         ("%%deploy iris --format ", ["auto", "onnx", "native"]),
         ("%%deploy iris --dry-run --q", ["--quiet"]),
+        ("%%deploy iris --no-a", ["--no-auth"]),
     ],
 )
 def test_what_can_stand_there_is_offered(filled: InteractiveShell, line: str, wanted: list[str]) -> None:

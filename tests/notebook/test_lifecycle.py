@@ -21,6 +21,7 @@ from versions import NAMES, X, Y
 
 import autodeploy_magic as ad
 from autodeploy_magic import cli, settings
+from autodeploy_magic.address import address_of
 from autodeploy_magic.errors import (
     BadSample,
     BodyTooLarge,
@@ -111,11 +112,13 @@ def test_a_request_that_does_not_fit_names_its_field(iris: ad.Deployment) -> Non
         iris.predict(X[:1], outputs="embedding")
 
 
-def test_too_many_rows_and_a_wrong_token_are_refused(iris: ad.Deployment) -> None:
+def test_too_many_rows_and_a_wrong_token_are_refused(iris: ad.Deployment, served: Store) -> None:
     with pytest.raises(BodyTooLarge, match="10000"):
         iris.predict(np.zeros((10_001, 4)))
     with pytest.raises(Unauthorized):
-        Connection("iris", iris.url, "not the token").post("/predict", {"inputs": X[:1].tolist()})
+        Connection("iris", address_of(served.desired("iris")), "not the token").post(
+            "/predict", {"inputs": X[:1].tolist()}
+        )
 
 
 def test_the_handle_tells_what_it_is(iris: ad.Deployment, served: Store) -> None:
@@ -219,7 +222,7 @@ def test_the_status_tells_what_was_answered(served: Store, classifier: Any) -> N
     with pytest.raises(InvalidInputs):
         dep.predict(X[:2, :1])
     dep.stop()  # the worker writes what it has counted before it ends
-    traffic = dep.status.traffic
+    traffic = dep.status.last_minute
     assert traffic is not None
     assert (traffic.requests, traffic.refused, traffic.failed) == (6, 1, 0)
     assert "last minute: 6 requests, p50" in dep.status.text()
