@@ -1,11 +1,11 @@
 # Everything a fresh machine needs is made by the first command: a Python >= 3.11 is all that must be there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format lab bench tables clean
+.PHONY: help demo test check lint format lab bench bench-soak tables clean
 
 VENV := .venv/bin
 
 help:  ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */make \1	/' | expand -t 14
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## */make \1	/' | expand -t 16
 
 .venv/.installed: pyproject.toml constraints.txt tools/venv.sh
 	@tools/venv.sh $(MAKECMDGOALS)
@@ -32,10 +32,14 @@ format: .venv/.installed  ## let ruff put things right
 lab: .venv/.installed  ## open JupyterLab on the examples
 	$(VENV)/jupyter lab --notebook-dir examples $$([ "$$(id -u)" = 0 ] && echo --allow-root)
 
-bench: .venv/.installed  ## measure, and print each figure beside its target
-	$(VENV)/python benchmarks/load_ext.py
-	$(VENV)/python benchmarks/cell_to_prediction.py
-	$(VENV)/python benchmarks/swaps.py
+bench: .venv/.installed  ## measure, and print each figure beside its target (12 minutes; the first time installs peers)
+	$(VENV)/python benchmarks/everything.py
+
+bench-soak: .venv/.installed  ## ten minutes at full load: what memory does
+	$(VENV)/python benchmarks/soak.py --minutes 10
+
+bench-%: .venv/.installed  ## one of them: bench-serving, bench-robustness, bench-one_row, … (benchmarks/everything.py)
+	$(VENV)/python benchmarks/everything.py $*
 
 tables: .venv/.installed  ## rewrite the tables of the README from the registries
 	$(VENV)/python docs/tables.py

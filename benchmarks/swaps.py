@@ -1,22 +1,23 @@
-"""50 re-runs of a deployment under 8 keep-alive clients: how many requests fail, and how long they take.
+"""Swaps of a deployment under keep-alive and fresh-connection clients: how many requests fail, and how long they take.
 
-The clients are a process of their own. A request fails where it gets no answer, another status than 200, or a wrong
-prediction. None is tried again.
+Every fifth swap is a re-run of a changed model: built, verified, compared and swapped in. The others go back and forth
+between versions that are kept. The clients are a process of their own. A request fails where it gets no answer, another
+status than 200, or a wrong prediction; each answer is checked, and none is asked for again.
 
-Run: python benchmarks/swaps.py [re-runs] [clients]
+Run: python benchmarks/swaps.py [swaps] [keep-alive clients] [fresh-connection clients]
 """
 
 from __future__ import annotations
 
-import json
+import math
 import statistics
-import subprocess
 import sys
-import threading
 import time
-from collections import Counter
 
-import httpx
+from serving.clients import clients
+from serving.job import Job
+from serving.ours import deployed, quietly, rows
+from serving.report import at_most, run, show
 from sklearn.datasets import load_wine
 from sklearn.ensemble import RandomForestClassifier
 from state import temporary_home
@@ -24,89 +25,53 @@ from state import temporary_home
 import autodeploy_magic as ad
 
 X, Y = load_wine(return_X_y=True)
+RERUN_EVERY = 5
+LONGEST_S = 1800.0
 
 
-def clients(url: str, token: str, count: int) -> None:
-    """Send rows over `count` keep-alive connections until standard input closes; then print what came of it."""
-    stop = threading.Event()
-    connected = threading.Barrier(count + 1)
-    outcomes: Counter[str] = Counter()
-    versions: Counter[int] = Counter()
-    latencies: list[float] = []
-
-    def client(first: int) -> None:
-        with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as session:
-            session.get("/readyz")
-            connected.wait()
-            row = first
-            while not stop.is_set():
-                row = (row + 1) % len(X)
-                started = time.perf_counter()
-                try:
-                    answer = session.post("/predict", json={"inputs": X[row : row + 1].tolist()})
-                except httpx.HTTPError as error:
-                    outcomes[type(error).__name__] += 1
-                    continue
-                latencies.append(time.perf_counter() - started)
-                body = answer.json()
-                right = answer.status_code == 200 and body["predictions"] == [int(Y[row])]
-                outcomes["ok" if right else f"status {answer.status_code}"] += 1
-                if right:
-                    versions[body["version"]] += 1
-
-    threads = [threading.Thread(target=client, args=(number * 7,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    connected.wait()
-    print("connected", flush=True)
-    sys.stdin.read()
-    stop.set()
-    for thread in threads:
-        thread.join()
-    cuts = statistics.quantiles(latencies, n=1000)
-    percentiles = {"p50": cuts[499], "p90": cuts[899], "p99": cuts[989], "max": max(latencies)}
-    print(json.dumps({"outcomes": outcomes, "versions": len(versions), "latency_s": percentiles}))
-
-
-def main(reruns: int, count: int) -> int:
-    """Deploy, swap `reruns` times under load, and print what the clients saw; returns 1 where a request failed."""
-    with temporary_home():
-        # Forests that have seen every row: each version answers every row alike, and is a different one all the same.
-        models = [
-            RandomForestClassifier(60, bootstrap=False, random_state=seed).fit(X, Y) for seed in range(reruns + 1)
-        ]
-        wine = ad.deploy(models[0], "wine", X, quiet=True)
-        arguments = [sys.executable, __file__, "clients", wine.url, wine.token, str(count)]
-        with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as load:
-            assert load.stdout is not None
-            load.stdout.readline()
-            try:
-                times = [timed_rerun(model) for model in models[1:]]
-            finally:
-                output, _ = load.communicate()
-        seen = json.loads(output)
-    outcomes = seen["outcomes"]
-    failed = sum(outcomes.values()) - outcomes.get("ok", 0)
-    latency = "   ".join(f"{name} {seconds * 1000:.1f} ms" for name, seconds in seen["latency_s"].items())
-    print(f"{reruns} re-runs under {count} keep-alive clients, {statistics.median(times):.2f} s each (median)")
-    print(f"  requests {sum(outcomes.values())}, failed {failed}   (target: 0)")
-    if failed:
-        print(f"  what failed: { ({name: number for name, number in outcomes.items() if name != 'ok'}) }")
-    print(f"  answered by {seen['versions']} versions; {latency}")
-    print(f"  command: python benchmarks/swaps.py {reruns} {count}")
-    return int(failed > 0)
-
-
-def timed_rerun(model: RandomForestClassifier) -> float:
-    """Seconds of one re-run, from the call to the new version's first answer."""
-    started = time.perf_counter()
-    ad.deploy(model, "wine", X, quiet=True)
-    return time.perf_counter() - started
+def main(swaps: int = 100, keep_alive: int = 16, fresh: int = 16) -> int:
+    """Deploy, swap under load, and print what the clients saw; returns 1 where a request failed."""
+    # Forests that have seen every row: each version answers every row alike, and is a different one all the same.
+    models = [
+        RandomForestClassifier(60, bootstrap=False, random_state=seed).fit(X, Y)
+        for seed in range(1 + math.ceil(swaps / RERUN_EVERY))
+    ]
+    times: dict[str, list[float]] = {"re-runs": [], "between kept versions": []}
+    with temporary_home(), clients() as load, deployed("wine", models.pop(), X) as ours:
+        exchanges = tuple(rows(ours, X[i : i + 1].tolist(), [int(Y[i])]) for i in range(len(X)))
+        load.start(
+            Job(
+                port=ours.port,
+                exchanges=exchanges,
+                keep_alive=keep_alive,
+                fresh=fresh,
+                seconds=LONGEST_S,
+                check_every=1,
+                tally="version",
+            )
+        )
+        newest = ours.handle.version
+        for number in range(swaps):
+            started = time.perf_counter()
+            if number % RERUN_EVERY == 0:
+                newest = ad.deploy(models.pop(), "wine", X, quiet=True).version
+                times["re-runs"].append(time.perf_counter() - started)
+            else:
+                quietly(ours.handle.rollback, newest - 1 if ours.handle.version == newest else newest)
+                times["between kept versions"].append(time.perf_counter() - started)
+        seen = load.stop()
+    failed = sum(seen.failed.values())
+    print(f"{swaps} swaps under {keep_alive} keep-alive and {fresh} fresh-connection clients")
+    for kind, seconds in times.items():
+        if seconds:
+            print(f"  {len(seconds)} {kind}, {statistics.median(seconds):.2f} s each (median)")
+    print(f"  requests {sum(seen.outcomes.values())}, failed {failed} {seen.failed or ''}")
+    latency = "   ".join(f"p{q * 100:g} {seen.quantile_s(q) * 1000:.1f} ms" for q in (0.5, 0.9, 0.99, 0.999))
+    print(f"  answered by {len(seen.tally)} versions; {latency}; longest time without an answer ", end="")
+    print(f"{seen.longest_gap_s * 1000:.0f} ms")
+    what = f"failed requests in {swaps} swaps under {keep_alive} keep-alive and {fresh} fresh clients"
+    return show([at_most(what, failed, 0, "{:.0f}")], f"python benchmarks/swaps.py {swaps} {keep_alive} {fresh}")
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["clients"]:
-        clients(sys.argv[2], sys.argv[3], int(sys.argv[4]))
-    else:
-        numbers = [int(word) for word in sys.argv[1:]]
-        sys.exit(main(*numbers, *(50, 8)[len(numbers) :]))
+    run(lambda: main(*map(int, sys.argv[1:])))

@@ -34,7 +34,9 @@ def verbs() -> str:
         (
             f"`{verb.name}`",
             verb.help,
-            " ".join(f"`{option.flag}`" for option in verb.options_on("magic") if not option.positional),
+            " ".join(
+                f"`{flag}`" for option in verb.options_on("magic") if not option.positional for flag in option.flags
+            ),
         )
         for verb in VERBS.values()
     )
