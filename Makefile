@@ -14,6 +14,7 @@ demo: .venv/.installed  ## run examples/01_quickstart.ipynb for real, show what 
 	@$(VENV)/python examples/run_demo.py
 
 test: lint  ## lint and all tests
+	@tools/system.sh
 	$(VENV)/python -m pytest
 
 check: lint  ## lint and the tests that take seconds
