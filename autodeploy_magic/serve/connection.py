@@ -164,7 +164,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        if len(self.headers) > MAX_HEADERS or (self._head_bytes > MAX_HEAD_BYTES and self._is_head_too_large()):
+        if len(self.headers) > MAX_HEADERS or self._is_head_too_large():
             self.transport.write(_REFUSAL)
             self.transport.close()
             raise ValueError("the head is too large")  # which ends the parsing
@@ -274,8 +274,8 @@ class Connection(HttpToolsProtocol):
         return self._lingers or self.transport.is_closing()
 
     def _is_head_too_large(self) -> bool:
-        """The bytes that were counted may be of a body that came in the same read."""
-        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD_BYTES
+        """Whether a head that came whole is larger than one that comes in parts may be."""
+        return len(self.url) + sum([len(name) + len(value) + 4 for name, value in self.headers]) > MAX_HEAD_BYTES
 
     def _date_line(self) -> bytes:
         """The headers that every answer of this second has."""

@@ -402,6 +402,20 @@ def test_a_client_is_told_to_send_its_body_only_if_it_is_wanted(app: App) -> Non
     run(scenario, app)
 
 
+@pytest.mark.parametrize("extra", [f"X-A: {'a' * 70_000}\r\n", "X-A: a\r\n" * 300])
+def test_a_head_that_is_too_large_is_refused_however_it_comes(app: App, extra: str) -> None:
+    async def scenario(dial: Dial) -> None:
+        for parts in (1, 50):
+            reader, writer = await dial()
+            raw = request(extra=extra)
+            for i in range(parts):
+                writer.write(raw[len(raw) * i // parts : len(raw) * (i + 1) // parts])
+                await asyncio.sleep(0)
+            assert (await answer(reader))[0] == 431
+
+    run(scenario, app)
+
+
 def test_head_has_no_body_and_http_1_0_closes(app: App) -> None:
     async def scenario(dial: Dial) -> None:
         reader, writer = await dial()
