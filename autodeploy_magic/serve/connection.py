@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from autodeploy_magic.serve.cycle import Cycle
 from autodeploy_magic.serve.protocols import Answer
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._front: Front | None = getattr(self.config, "front", None)
-        self._answering: _Cycle | None = None
+        self._answering: Cycle | None = None
 
     # --- the connection
 
@@ -110,7 +111,7 @@ class Connection(HttpToolsProtocol):
             return
         exchange.finish(body, self._reply)
         if exchange.waits:
-            cycle = _Cycle(self, exchange, keep_alive=True, head_only=False)
+            cycle = Cycle(self, exchange, keep_alive=True, head_only=False)
             cycle.its_turn, cycle.more_body = True, False
             self.cycle = self._answering = cycle
 
@@ -182,7 +183,7 @@ class Connection(HttpToolsProtocol):
         head_only = parser.get_method() == b"HEAD"
         if keep_alive and not head_only:
             self._head = exchange.head()
-        cycle = _Cycle(self, exchange, keep_alive=keep_alive, head_only=head_only)
+        cycle = Cycle(self, exchange, keep_alive=keep_alive, head_only=head_only)
         self.cycle = cycle
         if before is not None and not before.response_complete:
             self.flow.pause_reading()
@@ -193,7 +194,7 @@ class Connection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._body_came = True
         cycle = self.cycle
-        if type(cycle) is not _Cycle:
+        if type(cycle) is not Cycle:
             super().on_body(body)
         elif not cycle.response_complete:
             cycle.receive(body)
@@ -202,7 +203,7 @@ class Connection(HttpToolsProtocol):
         self._arriving = False
         self._between = True
         cycle = self.cycle
-        if type(cycle) is not _Cycle:
+        if type(cycle) is not Cycle:
             super().on_message_complete()
         else:
             cycle.more_body = False
@@ -254,7 +255,7 @@ class Connection(HttpToolsProtocol):
         if close:
             self._close_gently()
 
-    def _begin(self, cycle: _Cycle) -> None:
+    def _begin(self, cycle: Cycle) -> None:
         """All before it is answered. A refusal that is certain from the head goes out now."""
         cycle.its_turn = True
         exchange = cycle.exchange
@@ -310,7 +311,7 @@ class Connection(HttpToolsProtocol):
         try:
             while self.pipeline and not self._is_over:
                 following, app = self.pipeline.pop()
-                if type(following) is not _Cycle:
+                if type(following) is not Cycle:
                     self._start_asgi_task(following, app)
                     return
                 self._begin(following)
@@ -321,13 +322,13 @@ class Connection(HttpToolsProtocol):
         finally:
             self._advancing = False
 
-    def refuse(self, cycle: _Cycle) -> None:
+    def refuse(self, cycle: Cycle) -> None:
         """Answer a request whose turn it is with its refusal."""
         assert cycle.exchange.answer is not None
         self._answering = cycle
         self._reply(cycle.exchange, cycle.exchange.answer)
 
-    def finish(self, cycle: _Cycle, body: bytes) -> None:
+    def finish(self, cycle: Cycle, body: bytes) -> None:
         """Answer a request whose turn it is."""
         self._answering = cycle
         cycle.exchange.finish(body, self._reply)
@@ -358,63 +359,3 @@ class Connection(HttpToolsProtocol):
         # A request that is paused because what is before it is not answered yet is not the client's fault.
         if not self.transport.is_closing() and not self.flow.read_paused:
             self.transport.close()
-
-
-class _Cycle:
-    """A request that the front answers, where uvicorn keeps a request's cycle: it asks for the attributes without `_`.
-
-    `its_turn` says that every request before it on the connection has been answered.
-    """
-
-    __slots__ = (
-        "_connection",
-        "_parts",
-        "_size",
-        "disconnected",
-        "exchange",
-        "head_only",
-        "its_turn",
-        "keep_alive",
-        "more_body",
-        "response_complete",
-    )
-
-    def __init__(self, connection: Connection, exchange: Exchange, *, keep_alive: bool, head_only: bool) -> None:
-        self.exchange = exchange
-        self.keep_alive = keep_alive
-        self.head_only = head_only
-        self.more_body = True
-        self.its_turn = False
-        self.response_complete = False
-        self.disconnected = False
-        self._connection = connection
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    @property
-    def message_event(self) -> _Cycle:
-        """What uvicorn sets when there is news; the only news that matters here is that the client has gone."""
-        return self
-
-    def set(self) -> None:
-        if not self.response_complete:
-            self.exchange.abandon()
-
-    def receive(self, body: bytes) -> None:
-        """Take a part of the body, within the limit."""
-        self._size += len(body)
-        if self._size <= self.exchange.max_body:
-            self._parts.append(body)
-            return
-        self._parts.clear()
-        if self.exchange.answer is None:
-            self.exchange.refuse_body()
-        if self.its_turn:
-            self._connection.refuse(self)
-
-    def finish(self) -> None:
-        """The request is whole and its turn has come."""
-        parts = self._parts
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._parts = []
-        self._connection.finish(self, body)
