@@ -360,6 +360,14 @@ def _check(order: Order) -> None:
         raise InvalidOption(f"--workers {order.workers} is not a number of processes", fix="use 1 or more")
     if order.port is not None and not 1 <= order.port <= 65535:
         raise InvalidOption(f"--port {order.port} is not a port", fix="use 1024 to 65535, or leave it out")
+    whole = {"workers": order.workers, "port": order.port, "auth": order.auth, "tls": order.tls, "grpc": order.grpc}
+    given = [name for name, value in whole.items() if value is not None]
+    if given and (order.canary is not None or order.shadow):
+        raise InvalidOption(
+            f"--{given[0]} is for the whole deployment, and --{'shadow' if order.shadow else 'canary'} changes no more"
+            " than who answers",
+            fix=f"leave --{given[0]} out, or deploy without the other",
+        )
     if order.grpc:
         need("h2", "the gRPC port (--grpc)")
     if order.sample is None:

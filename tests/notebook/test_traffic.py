@@ -235,3 +235,12 @@ def test_pictures_tell_what_versions_are_given() -> None:
     versions.name, versions.serving, versions.traffic = "iris", 1, status.traffic
     marks = [line.split("v")[0].strip() for line in str(versions).splitlines()[1:]]
     assert marks == ["○ by name", "○ shadow", "◐ canary", "●"]
+
+
+def test_what_is_for_the_whole_deployment_is_refused_beside_a_canary(iris: ad.Deployment) -> None:
+    whole: list[dict[str, Any]] = [{"workers": 2}, {"port": 20_000}, {"auth": False}, {"tls": "auto"}, {"grpc": True}]
+    beside: list[dict[str, Any]] = [{"canary": "10%"}, {"shadow": True}]
+    for options in [one | other for one in whole for other in beside]:
+        with pytest.raises(InvalidOption, match=f"--{next(iter(options))} is for the whole deployment"):
+            ad.deploy(model(0.01), "iris", X, quiet=True, **options)
+    assert len(iris.versions()) == 3
