@@ -5,7 +5,7 @@
     app.py         the same front for any ASGI server; what no protocol knows goes to the Bento's own app (mount.py)
     front.py       host, token (guard.py, tokens.py, secure.py), route, version, record
     exchange.py    one request, from its head to its answer
-    protocols/     how clients speak: one file each reads requests into rows, and words answers; grpc/ on a port of its own
+    protocols/     how clients speak: each reads requests into rows, and words answers; grpc/ on a port of its own
     road.py        one loaded version with its protocols and its lane; which versions there are, and what each is given
     lane.py        where and when rows are run: here, in a thread (pool.py), or together (batching.py), by what it takes
                    (service_time.py)
