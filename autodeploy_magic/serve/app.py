@@ -70,7 +70,7 @@ class App:
             (b"content-length", str(len(answer.body)).encode()),
             (b"x-request-id", exchange.id.encode()),
             *answer.headers,
-            *exchange.extra_headers(),
+            *self.front.guard.cors(exchange.headers),
         ]
         if self.front.draining or exchange.close:
             headers.append((b"connection", b"close"))

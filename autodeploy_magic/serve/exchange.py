@@ -224,10 +224,6 @@ class Exchange:
         """Let the answer be that the body is too large. What is left of it is not read."""
         return self.refuse(_too_large(self.max_body))
 
-    def extra_headers(self) -> Headers:
-        """What every answer carries besides its own headers."""
-        return self._front.guard.cors(self.headers)
-
     def _choose_version(self, route: Route, found: Found) -> Route:
         """The same route of the version that the path names, or of the one whose turn it is."""
         named = found.params[route.version_at] if route.version_at is not None else None

@@ -17,6 +17,7 @@ from autodeploy_magic.errors import (
     MissingPackage,
     ModelFailed,
     NotAcceptable,
+    RequestRefused,
     UnsupportedContent,
 )
 from autodeploy_magic.registry import need
@@ -57,27 +58,13 @@ class Tables:
         Raises `InvalidInputs`, `BodyTooLarge`, or `UnsupportedContent` where pyarrow is not installed.
         """
         form = TABLES[request.content_type]
-        try:
-            need("pyarrow", "a table as a request")
-        except (MissingPackage, BrokenPackage) as error:
-            raise UnsupportedContent(
-                f"the content type {request.content_type} is not read here",
-                why="this deployment's Python has no pyarrow that works",
-                fix="send JSON; the owner can run: pip install 'autodeploy_magic[arrow]', and restart the deployment",
-            ) from error
+        _need_pyarrow(UnsupportedContent, f"the content type {request.content_type} is not read here", "send JSON")
         table = read_table(form, request.body, max_rows=self._served.max_rows, max_bytes=self._max_bytes)
         return from_table(self._version.signature, table, max_bytes=self._max_bytes)
 
     def check(self, form: Form, names: Sequence[str]) -> None:
         """Raise `NotAcceptable` where the outputs `names` cannot be a table: before the model runs."""
-        try:
-            need("pyarrow", "a table as an answer")
-        except (MissingPackage, BrokenPackage) as error:
-            raise NotAcceptable(
-                f"the answer cannot be {_NAMES[form]}",
-                why="this deployment's Python has no pyarrow that works",
-                fix="accept JSON; the owner can run: pip install 'autodeploy_magic[arrow]', and restart the deployment",
-            ) from error
+        _need_pyarrow(NotAcceptable, f"the answer cannot be {_NAMES[form]}", "accept JSON")
         for output in self._version.outputs:
             if output.name in names and not output.per_row:
                 raise _no_column(output.name)
@@ -146,6 +133,18 @@ def _quality(parameters: Sequence[str]) -> float:
             except ValueError:
                 return 0.0
     return 1.0
+
+
+def _need_pyarrow(refusal: type[RequestRefused], what: str, instead: str) -> None:
+    """Raise `refusal` where tables can neither be read nor written."""
+    try:
+        need("pyarrow", "tables in requests and answers")
+    except (MissingPackage, BrokenPackage) as error:
+        raise refusal(
+            what,
+            why="this deployment's Python has no pyarrow that works",
+            fix=f"{instead}; the owner can run: pip install 'autodeploy_magic[arrow]', and restart the deployment",
+        ) from error
 
 
 def _no_column(name: str) -> NotAcceptable:
