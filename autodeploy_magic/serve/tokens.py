@@ -15,10 +15,6 @@ __all__ = ["Tokens"]
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 1.0
-"""How often requests with a token that nobody knows may make the worker look for a new one: a flood of them must not
-become a flood of reads."""
-
 
 class Tokens:
     """Reads the token's file again when it has changed. Call `tick` every second; a guard calls `unknown`.
@@ -32,7 +28,6 @@ class Tokens:
 
     def __init__(self, file: Path) -> None:
         self._files = (file, old_tokens_file(file))
-        self._looked = 0.0
         self._guard: Guard | None = None
         self._stamp = self._stamps()
         try:
@@ -64,11 +59,11 @@ class Tokens:
             self._guard.tokens = good
 
     def unknown(self) -> None:
-        """A request came with a token that is not known: perhaps a new one."""
-        now = time.monotonic()
-        if now - self._looked >= LOOK_S:
-            self._looked = now
-            self.tick()
+        """A request came with a token that is not known: perhaps a new one.
+
+        A flood of them costs two `stat` calls each; the files are read where they have changed, and only then.
+        """
+        self.tick()
 
     def _read(self) -> None:
         """Read both files. Where that cannot be done, as while the deployment is removed, what was known stays."""

@@ -148,19 +148,28 @@ def test_a_worker_that_starts_within_the_grace_knows_the_old_token(store: Store)
     assert passes(guard, new)
 
 
-def test_a_flood_of_wrong_tokens_is_no_flood_of_looks(
-    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_flood_of_wrong_tokens_is_no_flood_of_reads(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     guard, _ = watched(store)
-    looks: list[Path] = []
-    monkeypatch.setattr(module, "stamp", looks.append)
+    reads: list[Path] = []
+
+    def counted(file: Path) -> dict[str, float]:
+        reads.append(file)
+        return read_tokens(file)
+
+    monkeypatch.setattr(module, "read_tokens", counted)
     for _ in range(1000):
         assert not passes(guard, "wrong")
-    seen = len(looks)
-    assert seen <= 4
-    clock.now += 1
-    assert not passes(guard, "wrong")
-    assert len(looks) > seen
+    assert reads == []
+    new = store.rotate_token("iris")
+    assert passes(guard, new)
+    assert len(reads) == 1
+
+
+def test_tokens_rotated_one_after_the_other_are_each_good_at_once(store: Store) -> None:
+    guard, _ = watched(store)
+    for _ in range(5):
+        assert not passes(guard, "wrong"), "somebody knocks in between"
+        assert passes(guard, store.rotate_token("iris", grace_s=60))
 
 
 def test_what_cannot_be_read_changes_nothing(store: Store, clock: Clock) -> None:
