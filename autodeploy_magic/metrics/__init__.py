@@ -1,9 +1,16 @@
 """What a deployment measured of itself, in `metrics.sqlite`. Workers and the supervisor write, everything else reads.
 
-tables.py      what is written: one-second roll-ups, comparisons of a shadow, resources, events; and minutes of them
+tables.py      what is written: one-second roll-ups and comparisons of a shadow; how the file is opened for it
+schema.py      the tables, the totals and minutes that triggers keep of them, and how an older file gets all that
 histogram.py   latencies as histograms that can be merged, and the percentiles read from them
 periods.py     one period as one summary
+counters.py    what only grows, as it was at one moment
+resources.py   rows of what the processes took
+points.py      a span of time as one line of values: the one rule for charts, series and live points
+window.py      a window of the file, read point by point
 series.py      a window as points in time, as charts and data frames want it
+follow.py      the newest seconds of a file that is being written
+whole.py       all of such a window as one point
 """
 
 from autodeploy_magic.metrics.histogram import GAMMA, Histogram, bucket, merge, quantile

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["GAMMA", "Histogram", "bucket", "merge", "quantile", "upper_s"]
+__all__ = ["GAMMA", "Histogram", "bucket", "merge", "quantile", "quantiles", "upper_s"]
 
 RELATIVE_ERROR = 0.01
 GAMMA = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
@@ -35,16 +35,23 @@ def merge(histograms: Iterable[Histogram]) -> Counter[int]:
 
 def quantile(histogram: Histogram, q: float) -> float | None:
     """The q-quantile (0 to 1) in seconds, within `RELATIVE_ERROR`; None for an empty histogram."""
+    return quantiles(histogram, (q,))[0]
+
+
+def quantiles(histogram: Histogram, ranks: Sequence[float]) -> tuple[float | None, ...]:
+    """Several quantiles at once, each as `quantile` gives it; `ranks` (0 to 1) are ascending."""
     count = sum(histogram.values())
     if count == 0:
-        return None
-    rank = q * (count - 1)
-    seen = 0
-    for index in sorted(histogram):
-        seen += histogram[index]
-        if seen > rank:
-            return float(2 * GAMMA**index / (GAMMA + 1))
-    raise AssertionError("a rank lies within its histogram")
+        return (None,) * len(ranks)
+    indexes = iter(sorted(histogram))
+    found: list[float] = []
+    seen = index = 0
+    for rank in ranks:
+        while seen <= rank * (count - 1):
+            index = next(indexes)
+            seen += histogram[index]
+        found.append(2 * GAMMA**index / (GAMMA + 1))
+    return tuple(found)
 
 
 def upper_s(index: int) -> float:

@@ -92,7 +92,8 @@ def by_version(path: Path, since: float) -> dict[int, Summary]:
     ):
         found.setdefault(version, []).append(tuple(row))
     seconds = time.time() - since
-    return {version: _summary(seconds, rows) for version, rows in sorted(found.items())}
+    summaries = {version: _summary(seconds, rows) for version, rows in sorted(found.items())}
+    return {version: summary for version, summary in summaries.items() if summary.requests or summary.dropped}
 
 
 def comparison(path: Path, champion: int, challenger: int, since: float) -> Comparison | None:
