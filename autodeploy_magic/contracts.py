@@ -204,6 +204,10 @@ class Traffic(Record, frozen=True, kw_only=True):
         """The numbers of all of them, each once."""
         return tuple(sorted({self.canary, self.shadow, *self.loaded} - {0}))
 
+    def after_swap(self) -> Traffic:
+        """What stays when another version becomes the champion: canary and shadow were compared with the one before."""
+        return Traffic(loaded=self.loaded)
+
 
 class Desired(Record, frozen=True, kw_only=True):
     """What the person wants of a deployment; the supervisor makes it so. Kept in `deployment.json`.

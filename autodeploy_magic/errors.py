@@ -22,6 +22,7 @@
     │   ├── StartFailed
     │   ├── PortTaken
     │   └── ArtifactChanged
+    ├── ShipFailed              Bento → elsewhere did not work; what serves here was not touched
     ├── StoreFailed             the state folder could not be read or written
     │   ├── DiskFull
     │   └── UnreadableRecord
@@ -79,6 +80,7 @@ __all__ = [
     "PortTaken",
     "RequestRefused",
     "ServeFailed",
+    "ShipFailed",
     "StartFailed",
     "StoreFailed",
     "SupervisorFailed",
@@ -208,6 +210,10 @@ class PortTaken(ServeFailed):
 
 class ArtifactChanged(ServeFailed):
     """A file of a version no longer has the hash it was saved with."""
+
+
+class ShipFailed(AutodeployError):
+    """Bento → elsewhere did not work; what serves here was not touched."""
 
 
 class StoreFailed(AutodeployError):

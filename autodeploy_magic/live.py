@@ -19,8 +19,8 @@ __all__ = [
     "Knob",
     "Message",
     "Point",
+    "Probe",
     "Series",
-    "Tested",
     "VersionLine",
     "View",
 ]
@@ -171,15 +171,15 @@ class View(Record, frozen=True, kw_only=True):
     glance: Glance
     versions: tuple[VersionLine, ...]
     events: tuple[Event, ...]
+    snippets: dict[str, str]
     candidates: tuple[Candidate, ...] = ()
-    snippets: dict[str, str] = {}
     knobs: tuple[Knob, ...] = ()
     rollback_to: int = 0
     cores: int = 1
     engines: tuple[str, ...] = ()
 
 
-class Tested(Record, frozen=True, kw_only=True):
+class Probe(Record, frozen=True, kw_only=True):
     """A row of the sample, sent as a client would. `status` is HTTP's; `as_verified` None where nothing compares.
 
     `request` and `answer` are JSON values; `seconds` the time from sending to the answer's last byte, over HTTP.
@@ -206,7 +206,7 @@ class Message(Record, frozen=True, kw_only=True, omit_defaults=True):
 
     First `hello`, then `glances` with every deployment and `activities` with what is under way; from then on `glances`
     with those that changed, `gone` with names that were removed, and points, events and activities as they come.
-    `beat` comes at least every two seconds.
+    `beat` comes where nothing else was told for two seconds.
     """
 
     hello: Hello | None = None

@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "wire": FLOOR,
     "metrics": FLOOR,
     "zygote": FLOOR,
+    "calling": LANGUAGE,
     # The steps of the flow. They do not know each other, nor who calls them.
     "build": LANGUAGE,
     "serve": LANGUAGE,
@@ -38,10 +39,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "operate": LANGUAGE | {"build"},
     "ship": LANGUAGE | {"build"},
     # Who composes them.
-    "supervisor": LANGUAGE | {"zygote", "serve", "operate"},
+    "supervisor": LANGUAGE | {"zygote", "calling", "serve", "operate", "ship"},
     # What the person touches. The kernel builds, and asks the supervisor for everything else.
     "verbs": FLOOR,
-    "notebook": LANGUAGE | {"verbs", "build", "supervisor.client"},
+    "notebook": LANGUAGE | {"verbs", "calling", "build", "supervisor.client"},
     "server_extension": FLOOR | {"supervisor.client"},
     "cli": FLOOR | {"verbs", "notebook"},
     "__main__": {"cli"},

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -21,8 +22,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from autodeploy_magic.contracts import Desired, Progress, Report, Status
 from autodeploy_magic.errors import AutodeployError, InvalidOption, SupervisorFailed
+from autodeploy_magic.live import Activity
 from autodeploy_magic.supervisor.jobs import Job, run_job
 from autodeploy_magic.supervisor.loop import Loop
+from autodeploy_magic.supervisor.moves import Tuning
 from autodeploy_magic.supervisor.traffic import TrafficChange
 
 __all__ = ["BEAT_S", "make_api"]
@@ -33,6 +36,30 @@ BEAT_S = 2.0
 
 Operation = Callable[[Report], Awaitable[Any]]
 T = TypeVar("T")
+
+
+class Testing(msgspec.Struct):
+    """Body of POST /deployments/NAME/test."""
+
+    rows: int = 1
+
+
+class Scaling(msgspec.Struct):
+    """Body of POST /deployments/NAME/scale."""
+
+    workers: int
+
+
+class Choice(msgspec.Struct):
+    """Body of POST /deployments/NAME/rollback and /promote; without a version the one that is next."""
+
+    version: int | None = None
+
+
+class Building(msgspec.Struct):
+    """Body of POST /deployments/NAME/containerize; without an engine the first that is there."""
+
+    engine: str | None = None
 
 
 class Warming(msgspec.Struct):
@@ -62,10 +89,22 @@ def make_api(loop: Loop, token: str) -> ASGIApp:
         Route("/deployments/{name}/start", api.start, methods=["POST"]),
         Route("/deployments/{name}/stop", api.stop, methods=["POST"]),
         Route("/deployments/{name}/restart", api.restart, methods=["POST"]),
+        Route("/deployments/{name}/scale", api.scale, methods=["POST"]),
+        Route("/deployments/{name}/tune", api.tune, methods=["POST"]),
+        Route("/deployments/{name}/rollback", api.roll_back, methods=["POST"]),
+        Route("/deployments/{name}/promote", api.promote, methods=["POST"]),
         Route("/deployments/{name}/traffic", api.steer, methods=["POST"]),
+        Route("/deployments/{name}/containerize", api.containerize, methods=["POST"]),
+        Route("/deployments/{name}/test", api.test, methods=["POST"]),
         Route("/deployments/{name}/logs", api.logs),
+        Route("/deployments/{name}/view", api.view),
+        Route("/deployments/{name}/series", api.series),
+        Route("/deployments/{name}/events", api.events),
+        Route("/glances", api.glances),
+        Route("/activities", api.activity, methods=["POST"]),
+        Route("/live", api.live),
     ]
-    return _Guard(Starlette(routes=routes), loop, token)
+    return _Guard(Starlette(routes=routes, exception_handlers={AutodeployError: _refused}), loop, token)
 
 
 class _Guard:
@@ -114,27 +153,78 @@ class _Api:
         body = await request.body()
         return _at_once(lambda: self._loop.end(stop_deployments=_body(body, Ending).stop_deployments))
 
+    async def glances(self, _request: Request) -> Response:
+        return _at_once(lambda: msgspec.to_builtins(self._loop.showing.glances()))
+
+    async def view(self, request: Request) -> Response:
+        return await _in_thread(lambda: self._loop.showing.view(_name(request)))
+
+    async def events(self, request: Request) -> Response:
+        seconds = _number(request, "seconds", 24 * 3600.0)
+        return await _in_thread(lambda: self._loop.showing.events(_name(request), seconds))
+
+    async def series(self, request: Request) -> Response:
+        seconds, points = _number(request, "seconds", 300.0), int(_number(request, "points", 300))
+        until = _number(request, "until", 0.0) or None
+        return await _in_thread(lambda: self._loop.showing.series(_name(request), seconds, points, until))
+
+    async def test(self, request: Request) -> Response:
+        body = await request.body()
+        return await _in_thread(lambda: self._loop.showing.test(_name(request), _body(body or b"{}", Testing).rows))
+
+    async def activity(self, request: Request) -> Response:
+        body = await request.body()
+        return _at_once(lambda: self._loop.showing.activities.tell(_body(body, Activity)))
+
+    async def live(self, request: Request) -> Response:
+        names = request.query_params.get("names")
+        messages = self._loop.showing.broadcast.watch(names.split(",") if names else None)
+        lines = (msgspec.json.encode(message) + b"\n" async for message in messages)
+        return StreamingResponse(lines, media_type="application/x-ndjson")
+
     async def serve(self, request: Request) -> Response:
         body, fresh = await request.body(), "fresh" in request.query_params
-        return self._to_the_end(lambda report: self._deployments.serve(_body(body, Desired), report, fresh=fresh))
+        desired = _body(body, Desired)
+        # Whoever builds tells of the whole deploy, of which this is a step.
+        return self._to_the_end(lambda report: self._deployments.serve(desired, report, fresh=fresh))
 
     async def steer(self, request: Request) -> Response:
-        body = await request.body()
-        return self._to_the_end(
-            lambda report: self._deployments.steer(_name(request), _body(body, TrafficChange), report)
+        change = await _read(request, TrafficChange)
+        return self._change(request, "traffic", lambda name, report: self._deployments.steer(name, change, report))
+
+    async def scale(self, request: Request) -> Response:
+        tuning = Tuning(workers=(await _read(request, Scaling)).workers)
+        return self._change(request, "scale", lambda name, report: self._deployments.tune(name, tuning, report))
+
+    async def tune(self, request: Request) -> Response:
+        tuning = await _read(request, Tuning)
+        return self._change(request, "tune", lambda name, report: self._deployments.tune(name, tuning, report))
+
+    async def roll_back(self, request: Request) -> Response:
+        version = (await _read(request, Choice)).version
+        return self._change(
+            request, "rollback", lambda name, report: self._deployments.roll_back(name, version, report)
         )
 
+    async def promote(self, request: Request) -> Response:
+        version = (await _read(request, Choice)).version
+        return self._change(request, "promote", lambda name, report: self._deployments.promote(name, version, report))
+
+    async def containerize(self, request: Request) -> Response:
+        engine = (await _read(request, Building)).engine
+        return self._change(request, "containerize", lambda name, report: self._loop.containerize(name, engine, report))
+
     async def start(self, request: Request) -> Response:
-        return self._to_the_end(lambda report: self._deployments.start(_name(request), report))
+        return self._change(request, "start", self._deployments.start)
 
     async def restart(self, request: Request) -> Response:
-        return self._to_the_end(lambda report: self._deployments.restart(_name(request), report))
+        return self._change(request, "restart", self._deployments.restart)
 
     async def stop(self, request: Request) -> Response:
-        return self._to_the_end(lambda _: self._deployments.stop(_name(request)))
+        return self._change(request, "stop", lambda name, _: self._deployments.stop(name))
 
     async def remove(self, request: Request) -> Response:
-        return self._to_the_end(lambda _: self._deployments.remove(_name(request)))
+        return self._change(request, "remove", lambda name, _: self._remove(name))
 
     async def job(self, request: Request) -> Response:
         body = await request.body()
@@ -142,11 +232,38 @@ class _Api:
         task = asyncio.create_task(_perform(lambda _: run_job(self._loop.zygotes, _body(body, Job)), queue))
         return StreamingResponse(_lines(queue, whose=task), media_type="application/x-ndjson")
 
+    async def _remove(self, name: str) -> None:
+        self._loop.showing.remove(name)
+        await self._deployments.remove(name)
+
+    def _change(self, request: Request, title: str, operation: Callable[[str, Report], Awaitable[Any]]) -> Response:
+        """Perform a change of the deployment that the path names, and tell those who watch of it."""
+        name = _name(request)
+        return self._to_the_end(self._noted(name, title, lambda report: operation(name, report)))
+
     def _to_the_end(self, operation: Operation) -> Response:
         """Perform a change that is finished whether or not its client stays: no half of it is left behind."""
         queue: asyncio.Queue[bytes] = asyncio.Queue()
         self._loop.keep(asyncio.create_task(_perform(operation, queue)))
         return StreamingResponse(_lines(queue), media_type="application/x-ndjson")
+
+    def _noted(self, name: str, title: str, operation: Operation) -> Operation:
+        """The operation, told to those who watch while it is under way."""
+
+        async def perform(report: Report) -> Any:
+            running = self._loop.showing.activities.begin(name, f"{title} {name}")
+            try:
+                result = await operation(running.report(report))
+            except BaseException as error:
+                running.end(error)
+                raise
+            else:
+                running.end()
+                return result
+            finally:
+                self._loop.showing.broadcast.refresh()
+
+        return perform
 
 
 def _name(request: Request) -> str:
@@ -165,7 +282,38 @@ def _at_once(call: Callable[[], Any]) -> Response:
         answer = {"result": call()}
     except AutodeployError as error:
         answer = {"error": error.to_payload()}
-    return Response(msgspec.json.encode(answer) + b"\n", media_type="application/x-ndjson")
+    return _answer(answer)
+
+
+def _answer(answer: dict[str, Any]) -> Response:
+    return Response(_line(answer), media_type="application/x-ndjson")
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    """What cannot be read is refused in the words of every other refusal."""
+    assert isinstance(error, AutodeployError)
+    return _answer({"error": error.to_payload()})
+
+
+async def _in_thread(call: Callable[[], Any]) -> Response:
+    """Answer what reads files, or asks a deployment: the loop goes on meanwhile."""
+    return await asyncio.to_thread(_at_once, lambda: msgspec.to_builtins(call()))
+
+
+async def _read(request: Request, kind: type[T]) -> T:
+    return _body(await request.body() or b"{}", kind)
+
+
+def _number(request: Request, name: str, default: float) -> float:
+    """A number of the query. Raises `InvalidOption`."""
+    text = request.query_params.get(name, "")
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < 0:
+        raise InvalidOption(f"{name}={text} is not a number that can be used", fix=f"leave {name} out: {default:g}")
+    return value
 
 
 async def _perform(operation: Operation, queue: asyncio.Queue[bytes]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
+import re
 import socket
 import threading
+from collections.abc import Generator, Iterable
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from types import NoneType
@@ -13,16 +16,31 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from autodeploy_magic.contracts import CleanRunner, Desired, Progress, Report, Status
-from autodeploy_magic.errors import SupervisorFailed, from_payload
+from autodeploy_magic.errors import InvalidOption, SupervisorFailed, from_payload
+from autodeploy_magic.live import Activity, Event, Glance, Message, Probe, Series, View
 from autodeploy_magic.store import Store
 
 if TYPE_CHECKING:
     from autodeploy_magic.supervisor.records import SupervisorInfo
 
-__all__ = ["Supervisor", "connect"]
+__all__ = ["PAGE_CALLS", "Supervisor", "connect"]
 
 SILENCE_S = 20.0
 """A supervisor says something every two seconds while it works. One that is silent for this long hangs."""
+
+_NAME = "/deployments/[a-z0-9-]+"
+PAGE_CALLS = tuple(
+    (method, re.compile(pattern))
+    for method, pattern in (
+        ("GET", "/ping|/glances|/deployments"),
+        ("GET", f"{_NAME}(/(view|series|events|logs))?"),
+        ("POST", f"{_NAME}/(test|start|stop|restart|scale|tune|rollback|promote|traffic|containerize)"),
+        ("DELETE", _NAME),
+    )
+)
+"""What a web page may ask for, through the Jupyter Server or a kernel: methods and paths."""
+
+_PLAIN = re.compile(r"[!-~]+")
 
 T = TypeVar("T")
 
@@ -100,9 +118,89 @@ class Supervisor:
         """End it and delete everything of it."""
         self.call("DELETE", f"/deployments/{name}", NoneType)
 
+    def scale(self, name: str, workers: int, report: Report) -> Status:
+        """Serve with that many workers. Raises `InvalidOption`."""
+        return self.call("POST", f"/deployments/{name}/scale", Status, {"workers": workers}, report)
+
+    def tune(
+        self, name: str, report: Report, *, workers: int | None = None, settings: dict[str, float] | None = None
+    ) -> Status:
+        """Run the same version in another way: `live.View.knobs` are the settings that can be given."""
+        body = {"workers": workers, "settings": settings or {}}
+        return self.call("POST", f"/deployments/{name}/tune", Status, body, report)
+
+    def rollback(self, name: str, report: Report, version: int | None = None) -> Status:
+        """Serve an older version again; by default the one served before, and called again further back."""
+        return self.call("POST", f"/deployments/{name}/rollback", Status, {"version": version}, report)
+
+    def promote(self, name: str, report: Report, version: int | None = None) -> Status:
+        """Make a version the champion, by default the canary or the shadow."""
+        return self.call("POST", f"/deployments/{name}/promote", Status, {"version": version}, report)
+
+    def containerize(self, name: str, report: Report, engine: str | None = None) -> dict[str, str]:
+        """Build an image of the version that serves, and return its name and the engine's. Raises `ShipFailed`."""
+        return self.call("POST", f"/deployments/{name}/containerize", dict[str, str], {"engine": engine}, report)
+
     def logs(self, name: str, lines: int = 200) -> str:
         """The last lines that its workers wrote."""
         return self.call("GET", f"/deployments/{name}/logs?lines={lines}", str)
+
+    # --- what is shown
+
+    def glances(self) -> builtins.list[Glance]:
+        """Every deployment in one line, by name."""
+        return self.call("GET", "/glances", builtins.list[Glance])
+
+    def view(self, name: str) -> View:
+        """Everything of one deployment besides its points."""
+        return self.call("GET", f"/deployments/{name}/view", View)
+
+    def series(self, name: str, seconds: float = 300.0, points: int = 300, until: float | None = None) -> Series:
+        """The window of `seconds` up to `until` (seconds since the epoch; default now) in at most `points` points."""
+        query = f"seconds={seconds:g}&points={points}" + (f"&until={until!r}" if until is not None else "")
+        return self.call("GET", f"/deployments/{name}/series?{query}", Series)
+
+    def events(self, name: str, seconds: float = 24 * 3600.0) -> builtins.list[Event]:
+        """What happened to it in the last `seconds`, oldest first."""
+        return self.call("GET", f"/deployments/{name}/events?seconds={seconds:g}", builtins.list[Event])
+
+    def test(self, name: str, rows: int = 1) -> Probe:
+        """Have rows of its sample sent to it."""
+        return self.call("POST", f"/deployments/{name}/test", Probe, {"rows": rows})
+
+    def activity(self, activity: Activity) -> None:
+        """Tell how a long job of this process is now, for everybody who watches."""
+        self.call("POST", "/activities", NoneType, activity)
+
+    def live(self, names: Iterable[str] | None = None) -> Generator[Message, None, None]:
+        """What changes from now on, as it comes, of all deployments or of `names`; see `live.Message`.
+
+        Blocks for the next message; there is a beat at least every two seconds. Ends when the supervisor ends, or lets
+        go of one that does not keep up; closing the generator ends it from here, at the next message. Raises
+        `SupervisorFailed` where none can be reached or it falls silent.
+        """
+        path = "/live" if names is None else "/live?names=" + ",".join(names)
+        with contextlib.closing(_Connection("")) as connection:
+            response = self._begin("GET", path, None, connection)
+            try:
+                while line := response.readline():
+                    yield msgspec.json.decode(line, type=Message)
+            except (OSError, HTTPException) as error:
+                self._info = None
+                raise _lost("the stream of the supervisor broke off", error) from error
+            self._info = None  # it ended: another one may be there now
+
+    def page_call(self, method: str, path: str, body: Any = None, report: Report | None = None) -> Any:
+        """Make a call for a web page, and return its result as JSON values.
+
+        Raises `InvalidOption` for what a page may not ask: it cannot name a program to run, nor end the supervisor.
+        """
+        plain = path.partition("?")[0]
+        if not _PLAIN.fullmatch(path) or not any(
+            method == allowed and pattern.fullmatch(plain) for allowed, pattern in PAGE_CALLS
+        ):
+            raise InvalidOption(f"a page cannot ask for {method} {plain}", fix="update autodeploy_magic")
+        return self.call(method, path, Any, body, report)
 
     def shutdown(self, stop_deployments: bool = False) -> None:
         """End the process, and return once it has ended, so that nothing writes into the state folder any more.
@@ -118,25 +216,10 @@ class Supervisor:
 
     def call(self, method: str, path: str, kind: type[T], body: Any = None, report: Report | None = None) -> T:
         """Make one call and return its result as a `kind`. The calls themselves are listed in `supervisor.api`."""
-        content = None if body is None else msgspec.json.encode(body)
         for again in (True, False):
-            info = self._find()
-            with contextlib.closing(_Connection(info.socket)) as connection:
+            with contextlib.closing(_Connection("")) as connection:
                 try:
-                    connection.connect()
-                except OSError as error:
-                    # Nothing was sent: the process has ended since the last call, and the next one may be asked.
-                    self._info = None
-                    if again:
-                        continue
-                    raise _lost("the supervisor cannot be reached", error) from error
-                try:
-                    connection.request(method, path, content, {"authorization": f"Bearer {info.token}"})
-                    response = connection.getresponse()
-                    if response.status == HTTPStatus.UNAUTHORIZED and again:
-                        self._info = None  # another supervisor has taken the place of the one we knew
-                        continue
-                    return _read(response, kind, report)
+                    return _read(self._begin(method, path, body, connection), kind, report)
                 except TimeoutError as error:
                     raise _lost(f"the supervisor said nothing for {SILENCE_S:g} s", error) from error
                 except (OSError, HTTPException) as error:
@@ -144,6 +227,30 @@ class Supervisor:
                     if again and method == "GET":
                         continue  # asking once more changes nothing
                     raise _lost("the supervisor ended in the middle of the call", error) from error
+        raise AssertionError("the second time returns or raises")
+
+    def _begin(self, method: str, path: str, body: Any, connection: _Connection) -> HTTPResponse:
+        """Send a call over `connection`, and return its answer as far as its head. A supervisor that is gone is sought
+        once more, as long as nothing was sent."""
+        content = None if body is None else msgspec.json.encode(body)
+        for again in (True, False):
+            info = self._find()
+            connection.close()
+            connection.path = info.socket
+            try:
+                connection.connect()
+            except OSError as error:
+                # Nothing was sent: the process has ended since the last call, and the next one may be asked.
+                self._info = None
+                if again:
+                    continue
+                raise _lost("the supervisor cannot be reached", error) from error
+            connection.request(method, path, content, {"authorization": f"Bearer {info.token}"})
+            response = connection.getresponse()
+            if response.status == HTTPStatus.UNAUTHORIZED and again:
+                self._info = None  # another supervisor has taken the place of the one we knew
+                continue
+            return response
         raise AssertionError("the second time returns or raises")
 
     def _find(self) -> SupervisorInfo:
@@ -189,12 +296,12 @@ class _Connection(HTTPConnection):
 
     def __init__(self, path: str) -> None:
         super().__init__("supervisor", timeout=SILENCE_S)
-        self._path = path
+        self.path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(SILENCE_S)
-        self.sock.connect(self._path)
+        self.sock.connect(self.path)
 
 
 def _read(response: HTTPResponse, kind: type[T], report: Report | None) -> T:

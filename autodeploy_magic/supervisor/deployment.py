@@ -13,11 +13,13 @@ from autodeploy_magic import tls
 from autodeploy_magic.address import check_open, grpc_url_of, url_of
 from autodeploy_magic.contracts import Desired, Progress, Report, State, Status
 from autodeploy_magic.errors import AutodeployError, InvalidOption, StoreFailed
+from autodeploy_magic.live import Kind, Severity
 from autodeploy_magic.serve.together import same_interface
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.certificates import provide
 from autodeploy_magic.supervisor.generation import Generation
 from autodeploy_magic.supervisor.inplace import InPlace
+from autodeploy_magic.supervisor.journal import Journal, told
 from autodeploy_magic.supervisor.records import Runtime
 from autodeploy_magic.supervisor.sockets import Listening, listen_for
 from autodeploy_magic.supervisor.starting import Launch
@@ -41,7 +43,9 @@ class Deployment:
     that an earlier one left serve what is desired.
     """
 
-    def __init__(self, store: Store, zygotes: Zygotes, name: str, avoid_ports: Callable[[], set[int]]) -> None:
+    def __init__(
+        self, store: Store, zygotes: Zygotes, name: str, avoid_ports: Callable[[], set[int]], journal: Journal
+    ) -> None:
         self.name = name
         self.desired: Desired | None = None
         self.listening: Listening | None = None
@@ -54,6 +58,7 @@ class Deployment:
         self._store = store
         self._zygotes = zygotes
         self._avoid_ports = avoid_ports
+        self._journal = journal
         self._starting = False
         self._drains: set[asyncio.Task[None]] = set()
 
@@ -72,6 +77,14 @@ class Deployment:
         async with self.busy:
             return await self._serve(desired, report, fresh=fresh)
 
+    async def change(
+        self, make: Callable[[Desired], Desired], report: Report, *, kind: Kind | None = None, fresh: bool = False
+    ) -> Status:
+        """Serve what `make` makes of what is desired when its turn has come. `kind` is what the change is called."""
+        async with self.busy:
+            assert self.desired is not None
+            return await self._serve(make(self.desired), report, fresh=fresh, kind=kind)
+
     async def steer(self, change: TrafficChange, report: Report) -> Status:
         """Change what versions besides the champion are given; where it is stopped, from its next start on.
 
@@ -88,9 +101,12 @@ class Deployment:
     async def stop(self) -> Status:
         """Drain the workers and close the port. What is desired from now on is that it does not run."""
         async with self.busy:
-            if self.desired is not None and self.desired.state != "stopped":
+            was_stopped = self.desired is None or self.desired.state == "stopped"
+            if self.desired is not None and not was_stopped:
                 self._want(msgspec.structs.replace(self.desired, state="stopped"))
             await self._end()
+            if not was_stopped:
+                self.note("stopped", "")
             return self.status()
 
     async def remove(self) -> None:
@@ -155,6 +171,11 @@ class Deployment:
             self.problem = f"it serves, but after a crash of the supervisor it might not be found: {error.what}"
             log.warning("%s: %s", self.name, error)
 
+    def note(self, kind: Kind, text: str, severity: Severity = "info") -> None:
+        """Note what has happened, for those who watch and for the time axis of every chart."""
+        version = self.desired.version if self.desired is not None else 0
+        self._journal.note(self.name, kind, text, version=version, severity=severity)
+
     def launch(self, desired: Desired, listening: Listening, number: int, version: int) -> Launch:
         """What starts a worker of generation `number`, with `version` as the champion. Raises `UnknownVersion`."""
         champion = self._store.version(self.name, version)
@@ -162,10 +183,13 @@ class Deployment:
 
     def generation(self, launch: Launch) -> Generation:
         """A generation of this deployment that has no workers yet."""
-        return Generation(launch, launch.desired.workers, self.note_change)
+        return Generation(launch, launch.desired.workers, self.note_change, self.note)
 
-    async def _serve(self, desired: Desired, report: Report, *, fresh: bool = False) -> Status:
+    async def _serve(
+        self, desired: Desired, report: Report, *, fresh: bool = False, kind: Kind | None = None
+    ) -> Status:
         self._starting = True
+        before = self.desired
         started = time.perf_counter()
         report(Progress(step="start", state="started", detail=f"version {desired.version}"))
         try:
@@ -176,6 +200,9 @@ class Deployment:
         finally:
             self._starting = False
         status = self.status()
+        assert self.desired is not None
+        named, text = told(before, self.desired, fresh=fresh)
+        self.note(kind or named, text)
         report(Progress(step="start", state="done", seconds=time.perf_counter() - started, detail=status.url))
         return status
 

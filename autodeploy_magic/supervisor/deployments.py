@@ -12,6 +12,8 @@ from autodeploy_magic.errors import AutodeployError, StoreFailed, SupervisorFail
 from autodeploy_magic.store import Store, check_name
 from autodeploy_magic.supervisor.adopt import Survivor, adopted, choose, end, last_runtime, survivors
 from autodeploy_magic.supervisor.deployment import Deployment
+from autodeploy_magic.supervisor.journal import Journal
+from autodeploy_magic.supervisor.moves import Tuning, promoted, rolled_back, tuned
 from autodeploy_magic.supervisor.traffic import TrafficChange, only_kept
 from autodeploy_magic.supervisor.zygotes import Zygotes
 
@@ -23,8 +25,9 @@ log = logging.getLogger(__name__)
 class Deployments:
     """The deployments by name. Changes of one are made one after the other, of several side by side."""
 
-    def __init__(self, store: Store, zygotes: Zygotes) -> None:
+    def __init__(self, store: Store, zygotes: Zygotes, journal: Journal) -> None:
         self._store = store
+        self._journal = journal
         self._zygotes = zygotes
         self._by_name: dict[str, Deployment] = {}
         self._resuming: set[asyncio.Task[None]] = set()
@@ -69,9 +72,25 @@ class Deployments:
 
     async def restart(self, name: str, report: Report) -> Status:
         """Swap to new workers of the version that is desired. Raises `UnknownDeployment`."""
-        one = self._known(name)
-        assert one.desired is not None
-        return await self.serve(one.desired, report, fresh=True)
+        return await self._known(name).change(
+            lambda desired: msgspec.structs.replace(desired, state="running"), report, fresh=True
+        )
+
+    async def tune(self, name: str, tuning: Tuning, report: Report) -> Status:
+        """Run the same version in another way. Raises `UnknownDeployment` or `InvalidOption`."""
+        return await self._known(name).change(lambda desired: tuned(desired, tuning), report)
+
+    async def roll_back(self, name: str, version: int | None, report: Report) -> Status:
+        """Serve an older version again. Raises `UnknownDeployment`, `UnknownVersion` or `InvalidOption`."""
+        return await self._known(name).change(
+            lambda desired: rolled_back(self._store, desired, version), report, kind="rolled_back"
+        )
+
+    async def promote(self, name: str, version: int | None, report: Report) -> Status:
+        """Make another version the champion. Raises `UnknownDeployment`, `UnknownVersion` or `InvalidOption`."""
+        return await self._known(name).change(
+            lambda desired: promoted(self._store, desired, version), report, kind="promoted"
+        )
 
     async def stop(self, name: str) -> Status:
         return await self._known(name).stop()
@@ -84,10 +103,25 @@ class Deployments:
     def status(self, name: str) -> Status:
         return self._known(name).status()
 
+    def desired(self, name: str) -> Desired:
+        """What the person wants of it. Raises `UnknownDeployment`."""
+        found = self._known(name).desired
+        assert found is not None
+        return found
+
     def statuses(self) -> list[Status]:
         """All deployments, by name, those included whose record cannot be read."""
         known = (one for _, one in sorted(self._by_name.items()))
         return [one.status() for one in known if one.desired is not None or one.problem]
+
+    def wanted(self) -> list[tuple[Status, Desired]]:
+        """The deployments that are to run, or have not stopped yet: how each is, and what is desired."""
+        known = (one for _, one in sorted(self._by_name.items()))
+        return [
+            (one.status(), one.desired)
+            for one in known
+            if one.desired is not None and (one.desired.state == "running" or one.current is not None)
+        ]
 
     async def stop_all(self) -> None:
         """Stop every deployment; none starts again by itself."""
@@ -160,7 +194,7 @@ class Deployments:
     def _deployment(self, name: str) -> Deployment:
         found = self._by_name.get(name)
         if found is None:
-            found = self._by_name[name] = Deployment(self._store, self._zygotes, name, self._ports)
+            found = self._by_name[name] = Deployment(self._store, self._zygotes, name, self._ports, self._journal)
         return found
 
     def _known(self, name: str) -> Deployment:

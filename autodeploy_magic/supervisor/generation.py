@@ -13,13 +13,17 @@ from typing import Any
 
 from autodeploy_magic import settings
 from autodeploy_magic.errors import AutodeployError
+from autodeploy_magic.live import Kind, Severity
 from autodeploy_magic.serve.log import tail
 from autodeploy_magic.serve.server import GRACE_S
 from autodeploy_magic.supervisor.starting import Launch, Worker
 
-__all__ = ["Generation"]
+__all__ = ["Generation", "Note"]
 
 log = logging.getLogger(__name__)
+
+Note = Callable[[Kind, str, Severity], None]
+"""Takes what has happened: its kind, a text, how much it matters."""
 
 LOOP_DEATHS, LOOP_S = 5, 60.0
 """So many deaths within so many seconds are a crash loop: starting again would not help."""
@@ -34,16 +38,17 @@ class Generation:
 
     `launch` may be replaced, after a swap inside the workers: whoever is started from then on has the new version.
     `changed` is called after each change, and records the workers before it returns: a new one serves only after that.
-    `failure` says why replacing was given up; "" while it was not.
+    `note` is told of deaths. `failure` says why replacing was given up; "" while it was not.
     """
 
-    def __init__(self, launch: Launch, count: int, changed: Callable[[], None]) -> None:
+    def __init__(self, launch: Launch, count: int, changed: Callable[[], None], note: Note) -> None:
         self.launch = launch
         self.count = count
         self.workers: list[Worker] = []
         self.failure = ""
         self.since = time.time()
         self._changed = changed
+        self._note = note
         self._deaths: deque[float] = deque(maxlen=LOOP_DEATHS)
         self._tasks: set[asyncio.Task[None]] = set()
         self.accepts_no_more = asyncio.Event()
@@ -160,11 +165,17 @@ class Generation:
 
     async def _look_after(self, worker: Worker) -> None:
         ending = await asyncio.shield(worker.ended)
+        died = time.monotonic()
         self.workers.remove(worker)
         log.warning("worker %d of %s died: %s", worker.pid, self.launch.version.deployment, ending)
         self._mourn(str(ending))
         self._changed()
         await self._replace()
+        if self.failure:
+            self._note("failed", self.failure.splitlines()[0], "critical")
+        else:
+            after_s = time.monotonic() - died
+            self._note("worker_died", f"worker {worker.pid}: {ending}; replaced after {after_s:.2g} s", "warning")
 
     async def _replace(self) -> None:
         while not self.failure:

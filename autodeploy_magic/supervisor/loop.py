@@ -19,12 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from autodeploy_magic import settings
-from autodeploy_magic.errors import StoreFailed
+from autodeploy_magic.contracts import Progress, Report
+from autodeploy_magic.errors import AutodeployError, StoreFailed
 from autodeploy_magic.serve.log import keep_small, tail
 from autodeploy_magic.serve.server import Config, Server
+from autodeploy_magic.ship.container import engine_for
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.deployments import Deployments
+from autodeploy_magic.supervisor.jobs import Job, run_job
+from autodeploy_magic.supervisor.journal import Journal
 from autodeploy_magic.supervisor.records import API, SupervisorInfo, package_version
+from autodeploy_magic.supervisor.showing import Showing
 from autodeploy_magic.supervisor.watch import boot_id, create_time
 from autodeploy_magic.supervisor.zygotes import Zygotes
 
@@ -33,13 +38,19 @@ __all__ = ["Loop"]
 log = logging.getLogger(__name__)
 
 
+_IMAGE_S = 1800.0
+"""An image installs every package of the version: half an hour is a slow network, more is a hang."""
+
+
 class Loop:
     """One supervisor, from its start to its end."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.zygotes = Zygotes(store.supervisor_log)
-        self.deployments = Deployments(store, self.zygotes)
+        journal = Journal(store)
+        self.deployments = Deployments(store, self.zygotes, journal)
+        self.showing = Showing(store, self.deployments, journal)
         self._idle_s = float(settings.get("idle_s"))
         self._log_bytes = int(settings.get("log_bytes"))
         self._asked = time.monotonic()
@@ -47,6 +58,7 @@ class Loop:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Task[None] | None = None
         self._server: Server | None = None
+        self._observing: asyncio.Task[None] | None = None
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Take over what an earlier supervisor left, serve calls, and call `ready` once they are answered."""
@@ -61,6 +73,7 @@ class Loop:
             loop.add_signal_handler(number, self.end)
         with _unix_socket(path) as listening, self._announced(path, token):
             ready()
+            self._observing = asyncio.create_task(self.showing.run())
             await self._server.serve(sockets=[listening])
         assert self._ending is not None
         await self._ending
@@ -82,6 +95,28 @@ class Loop:
     def describe(self) -> dict[str, Any]:
         """What the process says of itself."""
         return {"pid": os.getpid(), "version": package_version(), "api": API, "zygotes": self.zygotes.pids()}
+
+    async def containerize(self, name: str, engine: str | None, report: Report) -> dict[str, Any]:
+        """Build an image of the version that is desired. Raises `UnknownDeployment` or `ShipFailed`."""
+        desired = self.deployments.desired(name)
+        version = self.store.version(name, desired.version)
+        chosen, image = engine_for(engine), f"{name}:v{version.number}"
+        job = Job(
+            executable=desired.executable,
+            target="autodeploy_magic.ship.container:build_image",
+            spec={"bento": version.bento, "image": image, "engine": chosen},
+            env={"BENTOML_HOME": str(self.store.bentoml_home(name)), "BENTOML_DO_NOT_TRACK": "true"},
+            timeout_s=_IMAGE_S,
+        )
+        started = time.perf_counter()
+        report(Progress(step="image", state="started", detail=f"{image}, with {chosen}"))
+        try:
+            result = await run_job(self.zygotes, job)
+        except AutodeployError as error:
+            report(Progress(step="image", state="failed", seconds=time.perf_counter() - started, detail=error.what))
+            raise
+        report(Progress(step="image", state="done", seconds=time.perf_counter() - started, detail=image))
+        return result
 
     def keep(self, task: asyncio.Task[None]) -> None:
         """Hold a change that is under way until it is done."""
@@ -109,6 +144,9 @@ class Loop:
             await self.deployments.leave()
         finally:  # a state folder that is gone, or a full disk, must not keep the process alive
             self.zygotes.close()
+            if self._observing is not None:
+                self._observing.cancel()
+            await self.showing.close()
             assert self._server is not None
             self._server.stop()
 

@@ -8,7 +8,7 @@ from autodeploy_magic.contracts import SCHEMA, Record, WorkerState
 
 __all__ = ["API", "Runtime", "SupervisorInfo", "package_version"]
 
-API = 2
+API = 3
 """The version of the calls. A client and a supervisor of different numbers do not talk."""
 
 

@@ -233,6 +233,7 @@ class Launch:
             prometheus=str(metrics_folder(self.store, name)),
             metrics=str(self.store.metrics_file(name)),
             log_file=str(self.store.log_file(name)),
+            runtime=str(self.store.runtime_file(name)),
             settings=self.desired.settings,
         )
         env = {"BENTOML_HOME": str(self.store.bentoml_home(name))}
