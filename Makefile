@@ -1,13 +1,13 @@
 # Everything a fresh machine needs is made by the first command: a Python >= 3.11 is all that must be there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format lab bench bench-soak tables clean
+.PHONY: help demo test check lint format lab labextension bench bench-soak tables clean
 
 VENV := .venv/bin
 
 help:  ## what there is
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## */make \1	/' | expand -t 16
 
-.venv/.installed: pyproject.toml constraints.txt tools/venv.sh
+.venv/.installed: pyproject.toml constraints.txt tools/venv.sh hatch_build.py
 	@tools/venv.sh $(MAKECMDGOALS)
 
 demo: .venv/.installed  ## run examples/01_quickstart.ipynb for real, show what it serves, clean up
@@ -15,22 +15,30 @@ demo: .venv/.installed  ## run examples/01_quickstart.ipynb for real, show what 
 
 test: lint  ## lint and all tests
 	@tools/system.sh
+	$(VENV)/python tools/assets.py lab
+	$(VENV)/python tools/assets.py npm test
 	$(VENV)/python -m pytest
 
 check: lint  ## lint and the tests that take seconds
+	$(VENV)/python tools/assets.py npm test
 	$(VENV)/python -m pytest -m 'not slow and not e2e'
 
-lint: .venv/.installed  ## ruff, mypy, and the tables of the README
+lint: .venv/.installed  ## ruff, mypy, the tables of the README; eslint, prettier and tsc
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy
 	$(VENV)/python docs/tables.py --check
+	$(VENV)/python tools/assets.py npm run --silent lint
 
-format: .venv/.installed  ## let ruff put things right
+format: .venv/.installed  ## let ruff, eslint and prettier put things right
 	$(VENV)/ruff check --fix .
 	$(VENV)/ruff format .
+	$(VENV)/python tools/assets.py npm run --silent format
 
-lab: .venv/.installed  ## open JupyterLab on the examples
+labextension: .venv/.installed  ## build the panel and the sidebar where their sources changed, for this JupyterLab
+	@$(VENV)/python tools/assets.py lab
+
+lab: labextension  ## open JupyterLab on the examples
 	$(VENV)/jupyter lab --notebook-dir examples $$([ "$$(id -u)" = 0 ] && echo --allow-root)
 
 bench: .venv/.installed  ## measure, and print each figure beside its target (12 minutes; the first time installs peers)
@@ -47,4 +55,5 @@ tables: .venv/.installed  ## rewrite the tables of the README from the registrie
 
 clean:  ## remove what make and the tools made here; deployments are not touched
 	rm -rf .venv .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf labextension/node_modules labextension/lib labextension/dist autodeploy_magic/notebook/static
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,120 @@
+// Long jobs as they happen: the same steps that the notebook and the terminal show.
+
+import type { Activity, Progress } from '../api/types';
+import { h, setHidden } from './dom';
+import { durationText } from './format';
+import type { Context, Part } from './part';
+
+/** The steps of a deploy, in order, as notebook/progress.py has them; other jobs show theirs as they come. */
+const STEPS = ['capture', 'export', 'verify', 'package', 'start', 'first prediction'];
+/** A job that ended well stays to be seen for this long, in seconds. */
+const LINGER_S = 5;
+
+interface Shown {
+  key: string;
+  title: string;
+  steps: Progress[];
+  state: Activity['state'];
+  build: boolean;
+}
+
+export class ProgressList implements Part {
+  readonly node: HTMLElement;
+  private drawn = '';
+  private readonly ended = new Map<string, number>();
+
+  constructor(private readonly context: Context) {
+    this.node = h('div', {
+      class: 'adm-jobs',
+      hidden: true,
+      attrs: { role: 'status', 'aria-live': 'polite', 'aria-label': context.trans('Under way') },
+    });
+  }
+
+  update(): void {
+    const jobs = this.jobs();
+    const key = JSON.stringify(jobs);
+    if (key === this.drawn) return;
+    this.drawn = key;
+    this.node.replaceChildren(...jobs.map((job) => this.draw(job)));
+    setHidden(this.node, jobs.length === 0);
+  }
+
+  /** What is under way, here or elsewhere; a change made here is told by the stream too, and is shown once. */
+  private jobs(): Shown[] {
+    const { model } = this.context;
+    const now = model.store.now();
+    const told = model.store.jobs(model.name).filter((activity) => {
+      if (activity.state === 'running') return model.link === 'live';
+      const ended = this.ended.get(activity.id) ?? now;
+      this.ended.set(activity.id, ended);
+      return activity.state === 'done' && activity.where === 'kernel' && now - ended < LINGER_S;
+    });
+    const jobs = told.map((activity) => ({
+      key: activity.id,
+      title: activity.title,
+      steps: activity.steps,
+      state: activity.state,
+      build: activity.steps.some((step) => STEPS.slice(0, 4).includes(step.step)),
+    }));
+    const { pending } = model;
+    const twice = told.some((activity) => activity.where === 'supervisor' && activity.state === 'running');
+    if (pending !== null && !twice)
+      jobs.push({
+        key: 'here',
+        title: pending.title,
+        steps: [...pending.steps.values()],
+        state: 'running',
+        build: false,
+      });
+    return jobs;
+  }
+
+  private draw(job: Shown): HTMLElement {
+    const known = latest(job.steps);
+    const names = job.build ? [...new Set([...STEPS, ...known.keys()])] : [...known.keys()];
+    const done = [...known.values()].filter((step) => step.state !== 'started').length;
+    const seconds = [...known.values()].reduce((total, step) => total + step.seconds, 0);
+    const share = job.state === 'done' ? 1 : names.length > 0 && job.build ? done / names.length : null;
+    const bar = h('i');
+    if (share !== null) bar.style.width = `${Math.round(100 * share)}%`;
+    return h(
+      'div',
+      { class: 'adm-job' },
+      h(
+        'div',
+        { class: share === null ? 'adm-bar adm-unsure' : 'adm-bar', attrs: { 'aria-hidden': 'true' } },
+        bar,
+      ),
+      h(
+        'div',
+        { class: 'adm-row' },
+        h('b', { text: job.title }),
+        job.state === 'done' ? h('span', { class: 'adm-mut', text: durationText(seconds) }) : null,
+        h('ol', { class: 'adm-steps' }, ...names.map((name) => this.step(name, known.get(name), job.state))),
+      ),
+    );
+  }
+
+  private step(name: string, step: Progress | undefined, job: Activity['state']): HTMLElement {
+    if (step === undefined) return h('li', { class: 'adm-mut', text: `○ ${name}` });
+    if (step.state === 'started' && job === 'running')
+      return h('li', {}, h('span', { class: 'adm-spin', attrs: { 'aria-hidden': 'true' } }), ` ${name}…`);
+    // A step that was under way when the job ended did not finish: its own report never came.
+    const state = step.state === 'started' ? 'failed' : step.state;
+    const mark = { done: '✓', failed: '✗', skipped: '–' }[state];
+    const tone = { done: 'adm-ok', failed: 'adm-bad', skipped: 'adm-mut' }[state];
+    const time = state === 'skipped' || step.state === 'started' ? '' : ` ${durationText(step.seconds)}`;
+    return h(
+      'li',
+      step.detail === '' ? {} : { title: step.detail },
+      h('span', { class: tone, text: mark }),
+      ` ${name}`,
+      time === '' ? null : h('span', { class: 'adm-mut', text: time }),
+    );
+  }
+}
+
+function latest(steps: readonly Progress[]): Map<string, Progress> {
+  return new Map(steps.map((step) => [step.step, step]));
+}

@@ -1,0 +1,55 @@
+// A badge that tells more when it is pointed at, focused or pressed.
+
+import { freshId, h, setClass, setHidden, setText } from './dom';
+
+export class Tag {
+  readonly node: HTMLElement;
+  private readonly button: HTMLButtonElement;
+  private readonly plain: HTMLElement;
+  private readonly bubble: HTMLElement;
+
+  constructor() {
+    const id = freshId('tip');
+    this.bubble = h('span', { class: 'adm-bubble', hidden: true, attrs: { role: 'tooltip', id } });
+    this.button = h('button', {
+      attrs: { type: 'button', 'aria-describedby': id },
+      on: {
+        click: () => this.show(this.bubble.hidden),
+        mouseenter: () => this.show(true),
+        mouseleave: () => this.show(false),
+        focus: () => this.show(this.button.matches(':focus-visible')),
+        blur: () => this.show(false),
+        keydown: (event) => {
+          if ((event as KeyboardEvent).key !== 'Escape' || this.bubble.hidden) return;
+          event.stopPropagation();
+          this.show(false);
+        },
+      },
+    });
+    this.plain = h('span');
+    this.node = h('span', { class: 'adm-tip-host', hidden: true }, this.plain, this.button, this.bubble);
+  }
+
+  /** Set what it says; an empty text hides it. */
+  set(text: string, tone: 'ok' | 'warn' | 'bad' | 'mut', more: string): void {
+    setHidden(this.node, text === '');
+    setText(this.button, text);
+    setText(this.plain, text);
+    setHidden(this.button, more === '');
+    setHidden(this.plain, more !== '');
+    for (const node of [this.button, this.plain]) setClass(node, `adm-tag adm-${tone}`);
+    setText(this.bubble, more);
+  }
+
+  private show(shown: boolean): void {
+    const wanted = shown && this.bubble.textContent !== '';
+    setHidden(this.bubble, !wanted);
+    if (!wanted) return;
+    // Keep it within the panel.
+    this.bubble.style.removeProperty('--adm-shift');
+    const panel = this.node.closest('.adm-panel')?.getBoundingClientRect();
+    if (panel === undefined) return;
+    const over = this.bubble.getBoundingClientRect().right - panel.right + 8;
+    if (over > 0) this.bubble.style.setProperty('--adm-shift', `${-over}px`);
+  }
+}

@@ -1,0 +1,3 @@
+import 'uplot/dist/uPlot.min.css';
+import '../src/panel/panel.css';
+import './sidebar.css';
