@@ -40,12 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> Any:
     if not words or words[0] in ("--help", "-h", "help"):
-        return verbs.main_help("autodeploy")
+        return verbs.main_help("autodeploy", "terminal")
     if words[0] == "--version":
         from autodeploy_magic import __version__
 
         return f"autodeploy {__version__}"
-    verb = verbs.find(words[0])
+    verb = verbs.find(words[0], "terminal")
     parser = verbs.parser(verb, "terminal", f"autodeploy {verb.name}")
     values = verbs.parse(parser, words[1:])
     if "help" in values:
@@ -110,9 +110,11 @@ def _complain(error: AutodeployError, as_json: bool) -> None:
 
 
 def _write(answer: Any, as_json: bool) -> None:
-    from autodeploy_magic.notebook.views import to_json
+    from autodeploy_magic.notebook.views import to_json, to_text
 
-    sys.stdout.write(f"{json.dumps(to_json(answer)) if as_json else answer}\n")
+    if answer is None:
+        return  # it has shown all there was while it ran
+    sys.stdout.write(f"{json.dumps(to_json(answer)) if as_json else to_text(answer)}\n")
     sys.stdout.flush()
 
 

@@ -11,6 +11,7 @@ handler returns knows how to show itself, in a notebook and as text.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import re
 import shlex
@@ -20,7 +21,20 @@ from typing import Any, Literal, NoReturn
 
 from autodeploy_magic.errors import InvalidOption
 
-__all__ = ["CELL_USAGE", "VERBS", "Option", "Surface", "Verb", "call", "cell_parser", "main_help", "parse", "parser"]
+__all__ = [
+    "CELL_USAGE",
+    "VERBS",
+    "Option",
+    "Surface",
+    "Verb",
+    "call",
+    "cell_parser",
+    "find",
+    "main_help",
+    "on",
+    "parse",
+    "parser",
+]
 
 Surface = Literal["magic", "python", "terminal"]
 Kind = Literal["text", "int", "flag", "switch", "object", "name"]
@@ -64,17 +78,25 @@ class Option:
 
 @dataclass(frozen=True)
 class Verb:
-    """One thing a person can ask for. `handler` is "module:function", or "module:Deployment.method"."""
+    """One thing a person can ask for. `handler` is "module:function", or "module:Deployment.method".
+
+    `only` restricts it to one surface; `instead` says what does the same on the others.
+    """
 
     name: str
     help: str
     handler: str
     options: tuple[Option, ...] = ()
+    only: Surface | None = None
+    instead: str = ""
 
     @property
     def of_deployment(self) -> bool:
         """Whether it acts on one deployment that exists, and is therefore a member of `Deployment`."""
         return "." in self.handler.partition(":")[2]
+
+    def is_on(self, surface: Surface) -> bool:
+        return self.only in (None, surface)
 
     def options_on(self, surface: Surface) -> tuple[Option, ...]:
         return tuple(option for option in self.options if option.only in (None, surface))
@@ -89,6 +111,10 @@ OUT = Option("out", "variable that the handle is put into", only="magic")  # in 
 
 def _code(name: str, signature: str) -> Option:
     return Option(name, f"{signature}; in a cell, define a function of that name", "object", only="python")
+
+
+def _last(default: str) -> Option:
+    return Option("last", "how far back: 90s, 15m, 1h, 24h, 7d", default=default)
 
 
 def _on(name: str, text: str, *options: Option) -> Verb:
@@ -169,6 +195,31 @@ VERBS: dict[str, Verb] = {
             Option("off", "end canary and shadow", "flag", default=False),
         ),
         _on("restart", "fresh workers, without a failed request"),
+        _on(
+            "scale",
+            "serve with another number of worker processes",
+            Option("workers", "how many", "int", positional=True, required=True),
+        ),
+        _on(
+            "containerize",
+            "build an image of the version that serves",
+            Option("engine", "docker, podman, nerdctl or buildah; default the first that is installed"),
+        ),
+        _on(
+            "metrics",
+            "what it measured, as a table over time: requests, errors, latencies, CPU, memory",
+            _last("1h"),
+            Option("points", "most rows of the table", "int", default=60),
+            Option("version", "what this version alone answered", "int"),
+            Option("out", "variable that the table is put into", only="magic"),
+        ),
+        _on(
+            "report",
+            "a period on paper: figures, charts, events, versions and environment, as one file",
+            _last("24h"),
+            Option("format", "what it is; default what --file ends with, or html", choices=("html", "png", "pdf")),
+            Option("file", "where it is written; default NAME-report.html here"),
+        ),
         _on("stop", "stop serving; versions, token and port are kept"),
         _on("start", "serve again after a stop"),
         _on(
@@ -177,6 +228,18 @@ VERBS: dict[str, Verb] = {
             Option("versions", "remove only the versions that are not in use", "flag", default=False),
         ),
         _on("open", "the deployment's page in a browser"),
+        _on("panel", "the live panel: charts and buttons, in a notebook"),
+        Verb(
+            "watch",
+            "all deployments live in the terminal, or one of them; q ends it",
+            "autodeploy_magic.notebook.watch.run:watch",
+            (
+                Option("name", "the deployment; default all of them", "name", positional=True),
+                Option("once", "look once, and print it", "flag", default=False),
+            ),
+            only="terminal",
+            instead="`%deploy panel NAME` shows a deployment live in the notebook",
+        ),
         Verb(
             "token",
             "how requests get in, and a new token where the old one is known to too many",
@@ -250,22 +313,34 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> dict[str, An
 
 
 def split(line: str) -> list[str]:
-    """Split a typed line into words, as a shell would."""
+    """Split a typed line into words, as a shell would; a # between spaces begins a comment, as in any cell."""
+    for comment in re.finditer(r"(?:^|\s)#(?:\s|$)", line):
+        with contextlib.suppress(ValueError):  # it stands inside quotes
+            return shlex.split(line[: comment.start()])
     try:
         return shlex.split(line)
     except ValueError as error:
         raise InvalidOption(f"the line cannot be read: {line!r}", why=str(error), fix="close the quotes") from None
 
 
-def find(name: str) -> Verb:
-    """Return the verb; raises `InvalidOption` with the nearest one."""
+def on(surface: Surface) -> dict[str, Verb]:
+    """The verbs that a surface has, by their names."""
+    return {verb.name: verb for verb in VERBS.values() if verb.is_on(surface)}
+
+
+def find(name: str, surface: Surface) -> Verb:
+    """Return the verb; raises `InvalidOption` with the nearest one, or with what does the same on this surface."""
+    there = on(surface)
+    if name in there:
+        return there[name]
     if name in VERBS:
-        return VERBS[name]
-    close = difflib.get_close_matches(name, VERBS, 1)
+        verb = VERBS[name]
+        raise InvalidOption(f"{name} is for the {verb.only} alone", fix=verb.instead)
+    close = difflib.get_close_matches(name, there, 1)
     raise InvalidOption(
         f"there is no verb {name!r}",
         why=f"did you mean {close[0]!r}?" if close else "",
-        fix=f"the verbs are: {', '.join(VERBS)}",
+        fix=f"the verbs are: {', '.join(there)}",
     )
 
 
@@ -282,10 +357,10 @@ def call(verb: Verb, values: dict[str, Any]) -> Any:
     return member(**values) if callable(member) else member
 
 
-def main_help(prefix: str) -> str:
+def main_help(prefix: str, surface: Surface) -> str:
     """Return the list of verbs, as `%deploy --help` and `autodeploy --help` show it."""
     width = max(map(len, VERBS)) + 2
-    lines = [f"  {verb.name:<{width}}{verb.help}" for verb in VERBS.values()]
+    lines = [f"  {verb.name:<{width}}{verb.help}" for verb in on(surface).values()]
     return "\n".join([f"usage: {prefix} VERB [NAME] [options]", "", *lines, "", f"`{prefix} VERB --help` tells more."])
 
 

@@ -29,13 +29,16 @@ def settings() -> str:
 
 
 def verbs() -> str:
-    """Every verb, and the options that it takes in a notebook."""
+    """Every verb, and the options that it takes in a notebook, or where else it is."""
     rows = (
         (
             f"`{verb.name}`",
             verb.help,
             " ".join(
-                f"`{flag}`" for option in verb.options_on("magic") if not option.positional for flag in option.flags
+                f"`{flag}`"
+                for option in verb.options_on(verb.only or "magic")
+                if not option.positional
+                for flag in option.flags
             ),
         )
         for verb in VERBS.values()

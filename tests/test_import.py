@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 HEAVY = [
+    "anywidget",
     "bentoml",
     "httpx",
     "ipywidgets",

@@ -15,6 +15,7 @@ from autodeploy_magic.registry import load
 from autodeploy_magic.verbs import VERBS, Verb
 
 ALL = list(VERBS.values())
+IN_PYTHON = [verb for verb in ALL if verb.is_on("python")]
 
 
 def python_member(verb: Verb) -> object:
@@ -41,11 +42,12 @@ def test_the_issue_s_verbs_are_all_there() -> None:
     assert list(VERBS) == [
         *("deploy", "status", "list", "attach", "test", "logs", "versions", "diff", "rollback"),
         *("canary", "shadow", "promote", "traffic"),
-        *("restart", "stop", "start", "rm", "open", "token", "doctor"),
+        *("restart", "scale", "containerize", "metrics", "report"),
+        *("stop", "start", "rm", "open", "panel", "watch", "token", "doctor"),
     ]
 
 
-@pytest.mark.parametrize("verb", ALL, ids=lambda verb: verb.name)
+@pytest.mark.parametrize("verb", IN_PYTHON, ids=lambda verb: verb.name)
 def test_python_has_the_verb_with_the_same_options_and_defaults(verb: Verb) -> None:
     wanted = {option.name: option.default for option in verb.options_on("python")}
     given = python_options(verb)
@@ -54,7 +56,7 @@ def test_python_has_the_verb_with_the_same_options_and_defaults(verb: Verb) -> N
     assert optional == {name: wanted[name] for name in optional}
 
 
-@pytest.mark.parametrize("verb", ALL, ids=lambda verb: verb.name)
+@pytest.mark.parametrize("verb", IN_PYTHON, ids=lambda verb: verb.name)
 def test_python_names_it_as_a_person_finds_it(verb: Verb) -> None:
     owner = Deployment if verb.of_deployment else autodeploy_magic
     assert hasattr(owner, verb.name)
@@ -62,7 +64,7 @@ def test_python_names_it_as_a_person_finds_it(verb: Verb) -> None:
 
 
 def test_the_package_exports_no_verb_that_is_not_in_the_table() -> None:
-    handlers = {verb.name: verb.handler for verb in ALL if not verb.of_deployment}
+    handlers = {verb.name: verb.handler for verb in IN_PYTHON if not verb.of_deployment}
     lazy = {name: path for name, path in autodeploy_magic._LAZY.items() if name.islower()}
     assert lazy == handlers
 
@@ -138,10 +140,34 @@ def test_a_wrong_option_is_refused_with_what_would_do(words: list[str], told: st
 
 def test_a_wrong_verb_is_refused_with_the_nearest() -> None:
     with pytest.raises(InvalidOption, match="did you mean 'rollback'"):
-        verbs.find("rolback")
+        verbs.find("rolback", "magic")
+
+
+def test_a_verb_of_one_surface_is_on_no_other_which_says_what_does_the_same() -> None:
+    assert "watch" in verbs.on("terminal")
+    assert "watch" not in verbs.on("magic")
+    assert " watch " in verbs.main_help("autodeploy", "terminal")
+    assert " watch " not in verbs.main_help("%deploy", "magic")
+    with pytest.raises(InvalidOption, match="for the terminal alone") as caught:
+        verbs.find("watch", "magic")
+    assert "%deploy panel" in caught.value.fix
 
 
 def test_open_quotes_are_refused() -> None:
     with pytest.raises(InvalidOption, match="close the quotes"):
         verbs.split("iris --note 'half")
     assert verbs.split("iris --note 'a b'") == ["iris", "--note", "a b"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("metrics iris --last 1h   # a DataFrame", ["metrics", "iris", "--last", "1h"]),
+        ("metrics iris # don't", ["metrics", "iris"]),
+        ("iris --note 'fix # 12'", ["iris", "--note", "fix # 12"]),
+        ("iris --note fix#12", ["iris", "--note", "fix#12"]),
+        ("# nothing", []),
+    ],
+)
+def test_a_comment_ends_a_line(line: str, words: list[str]) -> None:
+    assert verbs.split(line) == words

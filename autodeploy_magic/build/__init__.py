@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from autodeploy_magic.build.clean import SubprocessRunner
 from autodeploy_magic.build.difference import difference
-from autodeploy_magic.build.find import find_model
+from autodeploy_magic.build.find import find_model, fitted_models
 from autodeploy_magic.build.flow import BuildRequest, Built, build
 
-__all__ = ["BuildRequest", "Built", "SubprocessRunner", "build", "difference", "find_model"]
+__all__ = ["BuildRequest", "Built", "SubprocessRunner", "build", "difference", "find_model", "fitted_models"]

@@ -8,7 +8,7 @@ from typing import Any
 from autodeploy_magic.build.export import exporter_of
 from autodeploy_magic.errors import AmbiguousModel, BadInput, NoModel, UnfittedModel
 
-__all__ = ["find_model"]
+__all__ = ["find_model", "fitted_models"]
 
 
 def find_model(namespace: Mapping[str, Any], assigned: Sequence[str], last_value: Any = None) -> tuple[str, Any]:
@@ -45,6 +45,28 @@ def find_model(namespace: Mapping[str, Any], assigned: Sequence[str], last_value
             candidates=list(outer),
         )
     return next(iter(outer.items()))
+
+
+def fitted_models(namespace: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return every fitted model of a namespace by its name, and the names of those that are no part of another one.
+
+    Each object has one name, the last one. Objects that raise when they are looked at are none.
+    """
+    fitted = {
+        name: value for name, value in namespace.items() if not name.startswith("_") and _is_fitted_model(name, value)
+    }
+    found = _distinct(fitted)
+    try:
+        return found, list(_outermost(found))
+    except Exception:  # noqa: BLE001  # its parts cannot be told
+        return found, list(found)
+
+
+def _is_fitted_model(name: str, value: Any) -> bool:
+    try:
+        return _is_model(value) and _is_fitted(name, value)
+    except Exception:  # noqa: BLE001  # the person's objects may do anything when they are asked
+        return False
 
 
 def _is_model(value: Any) -> bool:

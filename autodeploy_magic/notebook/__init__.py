@@ -14,6 +14,15 @@
     snippets.py     how to call it with curl, Python and JavaScript
     html.py         the few elements all of these are drawn with; style.py, their style; text.py, how numbers read
     screen.py       where output goes: a cell, or a terminal
+    panel.py        the live panel, a widget; relay.py answers what its script asks, publisher.py tells it what changes
+    picture.py      the still picture below a panel, kept up to date; shot.py draws it
+    measured.py     what was measured, as a DataFrame; figures.py, as a few figures; period.py, how a period is typed
+    events.py       how what happened reads
+    chart/          charts on paper: PNG, PDF, SVG
+    report/         a period of a deployment as one file
+    watch/          `autodeploy watch`, live in a terminal
+    telling.py      how a build goes on, told to the sidebar; background.py, the threads of all these
+    found.py        what the notebook holds that could be deployed, for JupyterLab's dialog
 
 It sees the floor, `build` and the supervisor's client, nothing else.
 """

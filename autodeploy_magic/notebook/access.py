@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from autodeploy_magic.calling.snippets import shell_path, tilde
 from autodeploy_magic.notebook.html import Markup, card, element, facts
-from autodeploy_magic.notebook.snippets import shell_path, tilde
 from autodeploy_magic.notebook.text import OPEN_TEXT, seconds_text
 from autodeploy_magic.notebook.views import View
 

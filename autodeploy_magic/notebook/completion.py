@@ -54,8 +54,8 @@ def proposals(line: str, namespace: Mapping[str, Any]) -> tuple[str, list[str]] 
     if words[0] == "%%deploy":
         done = ["deploy", *done]
     if not done:
-        return "verb", list(verbs.VERBS)
-    verb = verbs.VERBS.get(done[0])
+        return "verb", list(verbs.on("magic"))
+    verb = verbs.on("magic").get(done[0])
     return None if verb is None else _after_verb(verb, done[1:], typed, namespace)
 
 

@@ -4,36 +4,50 @@ from __future__ import annotations
 
 import builtins
 import math
+import os
 import time
 import webbrowser
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodeploy_magic import settings, tls
-from autodeploy_magic.address import address_of, url_of
+from autodeploy_magic.address import url_of
+from autodeploy_magic.calling.http import Connection
+from autodeploy_magic.calling.probe import as_verified, connection_to
+from autodeploy_magic.calling.snippets import first_rows, sample_of, snippets
 from autodeploy_magic.contracts import Desired, Version
 from autodeploy_magic.errors import InvalidOption, Unauthorized, UnknownVersion
 from autodeploy_magic.metrics import recent
 from autodeploy_magic.notebook.access import Access, Token
-from autodeploy_magic.notebook.http import Connection
+from autodeploy_magic.notebook.picture import changed
 from autodeploy_magic.notebook.progress import steps_of
 from autodeploy_magic.notebook.result import Card, Outcome, ShownStatus
 from autodeploy_magic.notebook.screen import in_notebook
-from autodeploy_magic.notebook.snippets import first_rows, sample_of, snippets
 from autodeploy_magic.notebook.traffic import (
     ShownTraffic,
-    after_swap,
-    challenger,
     newest_beside,
     share_of,
     traffic_of,
 )
-from autodeploy_magic.notebook.views import Answer, Deployments, Link, Log, Removed, ShownDifference, Versions, View
+from autodeploy_magic.notebook.views import (
+    Answer,
+    Deployments,
+    Image,
+    Link,
+    Log,
+    Removed,
+    ShownDifference,
+    Versions,
+    View,
+)
 from autodeploy_magic.store import Store
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from autodeploy_magic.notebook.report import Report
     from autodeploy_magic.supervisor.client import Supervisor
 
 __all__ = ["Deployment", "attach", "list_deployments"]
@@ -92,6 +106,28 @@ class Deployment(View):
         """The last lines that the workers logged."""
         return Log(self._supervisor.logs(self.name, lines))
 
+    def metrics(self, last: str = "1h", points: int = 60, version: int | None = None) -> pd.DataFrame:
+        """Return what was measured in a period, in at most `points` rows: a table indexed by time, in UTC.
+
+        Its columns are `live.COLUMNS`, NaN for what was not measured. With `version` it is what that one answered,
+        without what the processes took. Raises `InvalidOption` for no period, `MissingPackage` without pandas.
+        """
+        from autodeploy_magic.notebook.measured import measured
+
+        return measured(self._store, self._supervisor, self.name, last, points, version)
+
+    def report(
+        self, last: str = "24h", format: str | None = None, file: str | os.PathLike[str] | None = None
+    ) -> Report:
+        """Write what happened in a period to a file, as "html", "png" or "pdf"; by default NAME-report.html here.
+
+        An earlier report is replaced, any other file is refused: `InvalidOption`. Returns the report, which is a path
+        wherever one is taken.
+        """
+        from autodeploy_magic.notebook.report import make_report
+
+        return make_report(self._store, self._supervisor, self.name, last, format, file)
+
     # --- calling it
 
     def predict(self, X: Any, outputs: str | Sequence[str] | None = None) -> Any:  # noqa: N803  # as everywhere in the field
@@ -132,7 +168,7 @@ class Deployment(View):
             predictions=answer["predictions"],
             version=answer["version"],
             seconds=seconds,
-            as_verified=self._as_verified(version, rows, answer),
+            as_verified=as_verified(self._store, version, rows, answer),
         )
 
     # --- changing it
@@ -162,22 +198,7 @@ class Deployment(View):
 
         Called again it goes further back. The version left behind is kept: `rollback(its_number)` returns to it.
         """
-        import msgspec
-
-        desired = self._desired
-        target = self._previous(desired) if version is None else version
-        if target == desired.version:
-            raise InvalidOption(
-                f"v{target} of {self.name} is already the one that serves",
-                fix=f"`%deploy versions {self.name}` lists them",
-            )
-        self._version(target)
-        back = builtins.list(desired.history)
-        history = back[: len(back) - back[::-1].index(target) - 1] if target in back else [*back, desired.version]
-        wanted = msgspec.structs.replace(
-            desired, version=target, history=tuple(history), traffic=after_swap(desired.traffic), state="running"
-        )
-        self._reported("rollback", lambda report: self._supervisor.serve(wanted, report))
+        self._reported("rollback", lambda report: self._supervisor.rollback(self.name, report, version))
         return self
 
     def canary(self, version: int | None = None, share: float | str = "10%") -> ShownTraffic:
@@ -206,21 +227,7 @@ class Deployment(View):
 
         `rollback` returns to the one before.
         """
-        import msgspec
-
-        desired = self._desired
-        target = challenger(desired) if version is None else version
-        if target == desired.version:
-            raise InvalidOption(
-                f"v{target} of {self.name} is the champion already",
-                fix=f"`%deploy versions {self.name}` lists them",
-            )
-        self._version(target)
-        history = (*desired.history, desired.version)
-        wanted = msgspec.structs.replace(
-            desired, version=target, history=history, traffic=after_swap(desired.traffic), state="running"
-        )
-        self._reported("promote", lambda report: self._supervisor.serve(wanted, report))
+        self._reported("promote", lambda report: self._supervisor.promote(self.name, report, version))
         return self
 
     def traffic(self, off: bool = False) -> ShownTraffic:
@@ -237,6 +244,23 @@ class Deployment(View):
         wanted = msgspec.structs.replace(self._desired, settings=settings.travelling(), state="running")
         self._reported("restart", lambda report: self._supervisor.serve(wanted, report, fresh=True))
         return self
+
+    def scale(self, workers: int) -> Deployment:
+        """Serve with that many worker processes, from now on; no request is lost. Raises `InvalidOption`."""
+        self._reported("scale", lambda report: self._supervisor.scale(self.name, workers, report))
+        return self
+
+    def containerize(self, engine: str | None = None) -> Image:
+        """Build an image of the version that serves, with Docker, Podman, nerdctl or Buildah.
+
+        `engine` names one; by default the first that is installed. Raises `ShipFailed`.
+        """
+        found: builtins.list[dict[str, str]] = []
+        self._reported(
+            "containerize",
+            lambda report: found.append(self._supervisor.containerize(self.name, report, engine)),
+        )
+        return Image(self.name, **found[0])
 
     def access(self, rotate: bool = False, grace: int = 0, show: bool = False) -> Access:
         """How requests get in: where the token is, and the token itself with `show`.
@@ -267,6 +291,7 @@ class Deployment(View):
     def stop(self) -> Deployment:
         """Stop serving. Versions, token and port are kept for `start`."""
         self._supervisor.stop(self.name)
+        changed(self.name)
         return self
 
     def start(self) -> Deployment:
@@ -279,6 +304,7 @@ class Deployment(View):
         if not versions:
             self._desired  # noqa: B018  # raises UnknownDeployment
             self._supervisor.remove(self.name)
+            changed(self.name)
             return Removed(f"{self.name} is removed, with all its versions")
         with self._store.building(self.name):
             removed = self._store.trim(self.name, keep=0)
@@ -299,6 +325,16 @@ class Deployment(View):
 
     # --- how it shows itself
 
+    def panel(self) -> Any:
+        """Return the live panel, a widget: a cell's last line shows it, and boxes of ipywidgets hold several.
+
+        There is one in a kernel, however often it is shown. Raises `InvalidOption` outside a notebook.
+        """
+        from autodeploy_magic.notebook.panel import panel_of
+
+        self._desired  # noqa: B018  # raises UnknownDeployment
+        return panel_of(self._store, self.name, self._bundle)
+
     def text(self) -> str:
         return self._card().text()
 
@@ -308,10 +344,16 @@ class Deployment(View):
     def __repr__(self) -> str:
         return f"Deployment({self.name!r})"
 
-    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        from autodeploy_magic.notebook.panel import with_panel
+
+        return with_panel(self._store, self.name, self._bundle)
+
+    def _bundle(self) -> dict[str, Any]:
+        """The card, for front ends that show no widgets, and for terminals."""
         if not self._store.exists(self.name):
             return {"text/plain": f"{self.name} has been removed"}
-        return self._card()._repr_mimebundle_()
+        return dict(self._card()._repr_mimebundle_())
 
     def _card(self) -> Card:
         status = self.status
@@ -346,23 +388,12 @@ class Deployment(View):
             return newest_beside([kept.number for kept in self._store.versions(self.name)], desired)
         return self._version(version).number
 
-    def _previous(self, desired: Desired) -> int:
-        kept = {version.number for version in self._store.versions(self.name)}
-        older = [number for number in desired.history if number in kept and number != desired.version]
-        if older:
-            return older[-1]
-        raise UnknownVersion(
-            f"{self.name} has no earlier version to go back to",
-            why=f"v{desired.version} is the first that served, or the earlier ones were removed",
-            fix=f"`%deploy versions {self.name}` lists what is kept",
-        )
-
     def _call(self, body: Any) -> dict[str, Any]:
         __tracebackhide__ = True
         desired = self._desired
         # A replaced worker answers once more on a connection that it holds: what is new gets a new connection.
         if self._connection is None or self._reached != desired:
-            self._connection = self._connect(desired)
+            self._connection = connection_to(self._store, desired)
             self._reached = desired
         try:
             return self._connection.post("/predict", body)
@@ -370,12 +401,8 @@ class Deployment(View):
             if self._connection.token == self._token_of(desired):
                 raise
             # It was rotated, here or by another process, since this connection was made.
-            self._connection = self._connect(desired)
+            self._connection = connection_to(self._store, desired)
             return self._connection.post("/predict", body)
-
-    def _connect(self, desired: Desired) -> Connection:
-        token = self._token_of(desired)
-        return Connection(self.name, address_of(desired), token, trusted=self._trusted(desired))
 
     def _token_of(self, desired: Desired) -> str:
         return self._store.token(self.name) if desired.auth else ""
@@ -383,24 +410,13 @@ class Deployment(View):
     def _trusted(self, desired: Desired) -> Path | None:
         return tls.trusted_file(desired.tls, self._store.tls_folder(self.name)) if desired.tls else None
 
-    def _as_verified(self, version: Version, rows: int, answer: Mapping[str, Any]) -> bool | None:
-        import json
-
-        from autodeploy_magic.notebook.compare import close
-
-        file = self._store.version_folder(self.name, version.number) / "expected.json"
-        if answer["version"] != version.number or not file.is_file():
-            return None
-        expected = json.loads(file.read_text("utf-8"))["predictions"]
-        predictions = next(output for output in version.outputs if output.name == "predictions")
-        return close(expected[:rows], answer["predictions"]) if predictions.per_row else None
-
     def _reported(self, title: str, job: Any) -> None:
         steps = steps_of(f"{title} {self.name}")
         try:
             job(steps)
         finally:
             steps.close()
+            changed(self.name)
 
 
 def attach(name: str) -> Deployment:

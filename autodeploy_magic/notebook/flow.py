@@ -12,12 +12,15 @@ from autodeploy_magic import settings
 from autodeploy_magic.address import check_open, url_of
 from autodeploy_magic.contracts import CleanRunner, Desired, Progress, Report
 from autodeploy_magic.errors import InvalidOption
+from autodeploy_magic.notebook import panel, picture
 from autodeploy_magic.notebook.cell import missing_sample
 from autodeploy_magic.notebook.deployment import Deployment
+from autodeploy_magic.notebook.html import Markup
 from autodeploy_magic.notebook.progress import steps_of, timed
-from autodeploy_magic.notebook.result import Outcome, Plan
+from autodeploy_magic.notebook.result import Outcome, Plan, news
+from autodeploy_magic.notebook.telling import Telling
 from autodeploy_magic.notebook.text import share_text
-from autodeploy_magic.notebook.traffic import after_swap, share_of
+from autodeploy_magic.notebook.traffic import share_of
 from autodeploy_magic.notebook.views import ShownDifference
 from autodeploy_magic.registry import need
 from autodeploy_magic.store import Store, check_name
@@ -184,11 +187,27 @@ def launch(
     """Do what was ordered, with the steps shown; returns a `Deployment`, or the `Plan` of a dry run."""
     _check(order)
     check_access(store, order.name, order.auth, order.tls)
-    report = steps_of(f"{'dry run' if dry_run else 'deploy'} {order.name}", quiet=quiet)
+    title = f"{'dry run' if dry_run else 'deploy'} {order.name}"
+    steps = steps_of(title, quiet=quiet)
+    told = Telling(order.name, title, store, connecting, steps)
+    if not quiet:
+        panel.warm()
+        picture.warm()
     try:
-        return _launch(order, store, connecting, dry_run, report)
-    finally:
-        report.close()
+        answer = _launch(order, store, connecting, dry_run, told)
+    except BaseException as error:
+        steps.close()
+        told.end(error)
+        raise
+    steps.close(_news(answer, store))
+    told.end()
+    return answer
+
+
+def _news(answer: Deployment | Plan, store: Store) -> Markup | None:
+    if isinstance(answer, Plan) or answer._outcome is None:  # noqa: SLF001
+        return None
+    return news(store.version(answer.name, answer._outcome.version), answer._outcome)  # noqa: SLF001
 
 
 def _launch(order: Order, store: Store, connecting: Connecting, dry_run: bool, report: Report) -> Deployment | Plan:
@@ -316,7 +335,7 @@ def _desired(order: Order, before: Desired | None, version: int) -> Desired:
         workers=order.workers or before.workers,
         history=history,
         settings=settings.travelling(),
-        traffic=before.traffic if before.version == version else after_swap(before.traffic),
+        traffic=before.traffic if before.version == version else before.traffic.after_swap(),
         auth=before.auth if order.auth is None else order.auth,
         tls=chosen(order.tls) if order.tls else before.tls,
         grpc=before.grpc if order.grpc is None else order.grpc,

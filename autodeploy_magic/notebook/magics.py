@@ -59,7 +59,7 @@ class DeployMagics(Magics):
         if not words:
             words = ["list"]
         if words[0] in ("--help", "-h", "help"):
-            show_text(verbs.main_help("%deploy"))
+            show_text(verbs.main_help("%deploy", "magic"))
             return
         if words[0] == "deploy":
             self._deploy(words[1:], "", "%deploy deploy")
@@ -192,7 +192,7 @@ class DeployMagics(Magics):
 
     def _verb(self, words: list[str]) -> verbs.Verb:
         try:
-            return verbs.find(words[0])
+            return verbs.find(words[0], "magic")
         except InvalidOption as error:
             options = {option.flag for option in verbs.VERBS["deploy"].options if not option.positional}
             if not error.why and any(word.partition("=")[0] in options for word in words[1:]):
@@ -214,7 +214,7 @@ class DeployMagics(Magics):
 
 
 # What `%deploy?` and `%%deploy?` show is what `--help` shows.
-vars(DeployMagics)["line"].__doc__ = f"Look after deployments.\n\n{verbs.main_help('%deploy')}\n"
+vars(DeployMagics)["line"].__doc__ = f"Look after deployments.\n\n{verbs.main_help('%deploy', 'magic')}\n"
 vars(DeployMagics)["cell"].__doc__ = f"Deploy the model that this cell makes.\n\n{verbs.cell_parser().format_help()}"
 
 
@@ -235,10 +235,11 @@ def register(shell: InteractiveShell) -> None:
 
 
 def unregister(shell: InteractiveShell) -> None:
-    """Take the magics and their completion away."""
-    from autodeploy_magic.notebook import completion
+    """Take the magics and their completion away, and what they have called at the end of cells."""
+    from autodeploy_magic.notebook import completion, picture
 
     completion.unregister(shell)
+    picture.forget()
     if with_body in shell.input_transformers_cleanup:
         shell.input_transformers_cleanup.remove(with_body)
     manager = shell.magics_manager

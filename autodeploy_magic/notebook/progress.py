@@ -19,11 +19,14 @@ STEPS = ("capture", "export", "verify", "package", "start", "first prediction")
 
 
 class Steps(Protocol):
-    """Where a job's progress is shown. `close` is called once, whether the job finished or not."""
+    """Where a job's progress is shown. `close` is called once, whether the job finished or not.
+
+    `news` is what a notebook shows below the steps then; a terminal shows it with the answer.
+    """
 
     def __call__(self, event: Progress) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self, news: Markup | None = None) -> None: ...
 
 
 class Quiet:
@@ -32,7 +35,7 @@ class Quiet:
     def __call__(self, event: Progress) -> None:
         pass
 
-    def close(self) -> None:
+    def close(self, news: Markup | None = None) -> None:
         pass
 
 
@@ -56,7 +59,7 @@ class TerminalSteps:
         self._write(f"\r\x1b[K{line}\n" if self._live else f"{line}\n")
         self._open = False
 
-    def close(self) -> None:
+    def close(self, news: Markup | None = None) -> None:
         if self._open:
             self._write("\r\x1b[K")
             self._open = False
@@ -78,15 +81,17 @@ class NotebookSteps:
         self._output = Output()
         self._lock = threading.Lock()
         self._closed = False
+        self._news = Markup()
 
     def __call__(self, event: Progress) -> None:
         with self._lock:
             self._events[event.step] = event
             self._show()
 
-    def close(self) -> None:
+    def close(self, news: Markup | None = None) -> None:
         with self._lock:
             self._closed = True
+            self._news = news or Markup()
             if self._events:
                 self._show()
 
@@ -109,7 +114,7 @@ class NotebookSteps:
         state = element("span", seconds_text(total), class_="time") if self._closed else ""
         body = element("div", element("div", head, state, class_="row"), element("ol", items))
         told = element("div", body, role="status", aria_live="polite")
-        return card("" if self._closed else self._bar(known), told, label=f"{self._title}: progress")
+        return card("" if self._closed else self._bar(known), told, self._news, label=f"{self._title}: progress")
 
     def _bar(self, steps: list[str]) -> Markup:
         done = sum(step in self._events and self._events[step].state != "started" for step in steps)

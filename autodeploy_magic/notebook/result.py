@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from autodeploy_magic.calling.snippets import Snippets
 from autodeploy_magic.contracts import Candidate, Status, Version
 from autodeploy_magic.metrics import Summary
 from autodeploy_magic.notebook.html import Markup, card, details, element, facts, join, table
-from autodeploy_magic.notebook.snippets import Snippets
 from autodeploy_magic.notebook.text import access_lines, ago_text, grid, seconds_text, size_text, traffic_text
 from autodeploy_magic.notebook.views import ShownDifference, View, head, parity_text
 
-__all__ = ["Card", "Outcome", "Plan", "ShownStatus"]
+__all__ = ["Card", "Outcome", "Plan", "ShownStatus", "news"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Card(View):
             f"{_dot(status)} {status.name} v{version.number} ({version.format})",
             *(f"  {key:<13}{value}" for key, value in lines_of),
         ]
-        lines += [f"  {'change':<13}{line}" for line in self._changes()]
+        lines += [f"  {'change':<13}{line}" for line in _changes(self.outcome)]
         if self.outcome is not None and self.outcome.difference is not None and self.outcome.difference.examples:
             lines += [f"    {line}" for line in self.outcome.difference.text().splitlines()[1:]]
         lines += [f"  {'next':<13}{'  '.join(_next(status, self.outcome))}", "", _indented(self.snippets.curl)]
@@ -66,15 +66,15 @@ class Card(View):
 
     def html(self) -> Markup:
         version = self.version
-        tone = "ok" if version.trust.level == "green" else "warn"
+        tone = _tone(version)
         trust = element("span", version.format, class_=f"tag {tone}", title=version.trust.reason)
         note = element("span", version.note, class_="mut") if version.note else ""
         return card(
             head(self.status, trust, note),
             self._numbers(),
             self._about(tone),
-            join(self._change_parts()),
-            element("div", self._candidates(), *_snippet_parts(self.snippets), class_="folds"),
+            join(_change_parts(self.outcome)),
+            element("div", _candidates(self.version), *_snippet_parts(self.snippets), class_="folds"),
             element("div", *_next_parts(self.status, self.outcome), class_="row"),
             label=f"deployment {self.status.name}",
         )
@@ -99,39 +99,14 @@ class Card(View):
         )
 
     def _about(self, tone: str) -> Markup:
-        version = self.version
-        mark = element("span", "●", class_=tone, role="img", aria_label=version.trust.level)
-        return facts(
-            *_access_facts(self.status),
-            ("model", _model(version)),
-            ("format", version.reason),
-            ("trust", join([mark, " ", version.trust.reason])),
-        )
+        return facts(*_access_facts(self.status), *_build_facts(self.version, tone))
 
-    def _changes(self) -> list[str]:
-        outcome = self.outcome
-        if outcome is None:
-            return []
-        if outcome.role:
-            told = [] if outcome.difference is None else [outcome.difference.summary]
-            return [f"v{outcome.version} is the {outcome.role}", *told]
-        if not outcome.fresh:
-            return [f"unchanged: the content equals v{outcome.version}, so nothing was built"]
-        if outcome.difference is not None:
-            return [outcome.difference.summary]
-        return [] if outcome.previous is None else [f"replaces v{outcome.previous}"]
 
-    def _change_parts(self) -> list[str]:
-        told: list[str] = [element("p", line) for line in self._changes()]
-        if self.outcome is not None and self.outcome.fresh and self.outcome.difference is not None:
-            return [*told[:-1], self.outcome.difference.body()]
-        return told
-
-    def _candidates(self) -> Markup:
-        rows = [_candidate_row(item, item.format == self.version.format) for item in self.version.candidates]
-        return (
-            details("formats compared", table(_CANDIDATE_HEAD, rows, numeric=(2, 3, 4, 5, 6))) if rows else Markup("")
-        )
+def news(version: Version, outcome: Outcome) -> Markup:
+    """What a deploy changed and what it built, for below its steps: the live panel shows how it is now, not this."""
+    tone = _tone(version)
+    built = f"built v{version.number}: {version.format}, on {version.sample_rows} rows {parity_text(version)}"
+    return join([*_change_parts(outcome), details(built, facts(*_build_facts(version, tone)), _candidates(version))])
 
 
 @dataclass(frozen=True)
@@ -232,6 +207,10 @@ def _chosen(version: Version) -> Candidate | None:
     return next((item for item in version.candidates if item.format == version.format), None)
 
 
+def _tone(version: Version) -> str:
+    return "ok" if version.trust.level == "green" else "warn"
+
+
 def _model(version: Version) -> str:
     kind = version.model_type.rpartition(".")[2]
     return f"{kind}, {version.task}, {version.framework}" if version.framework else f"{kind}, {version.task}"
@@ -241,6 +220,37 @@ def _inputs(version: Version) -> str:
     columns = version.signature.columns
     shown = ", ".join(f"{c.name}: {c.dtype}{'' if not c.shape else list(c.shape)}" for c in columns[:8])
     return f"{version.signature.container} of {shown}" + (f", … {len(columns) - 8} more" if len(columns) > 8 else "")
+
+
+def _build_facts(version: Version, tone: str) -> list[tuple[str, Markup | str]]:
+    mark = element("span", "●", class_=tone, role="img", aria_label=version.trust.level)
+    trust = join([mark, " ", version.trust.reason])
+    return [("model", _model(version)), ("format", version.reason), ("trust", trust)]
+
+
+def _candidates(version: Version) -> Markup:
+    rows = [_candidate_row(item, item.format == version.format) for item in version.candidates]
+    return details("formats compared", table(_CANDIDATE_HEAD, rows, numeric=(2, 3, 4, 5, 6))) if rows else Markup("")
+
+
+def _changes(outcome: Outcome | None) -> list[str]:
+    if outcome is None:
+        return []
+    if outcome.role:
+        told = [] if outcome.difference is None else [outcome.difference.summary]
+        return [f"v{outcome.version} is the {outcome.role}", *told]
+    if not outcome.fresh:
+        return [f"unchanged: the content equals v{outcome.version}, so nothing was built"]
+    if outcome.difference is not None:
+        return [outcome.difference.summary]
+    return [] if outcome.previous is None else [f"replaces v{outcome.previous}"]
+
+
+def _change_parts(outcome: Outcome | None) -> list[str]:
+    told: list[str] = [element("p", line) for line in _changes(outcome)]
+    if outcome is not None and outcome.fresh and outcome.difference is not None:
+        return [*told[:-1], outcome.difference.body()]
+    return told
 
 
 def _access_facts(status: Status) -> list[tuple[str, Markup]]:

@@ -14,10 +14,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OPEN_TEXT",
+    "UNKNOWN",
     "access_lines",
     "ago_text",
     "certificate_text",
+    "cores_text",
+    "count_text",
     "grid",
+    "percent_text",
+    "rate_text",
     "seconds_text",
     "share_text",
     "shares_text",
@@ -26,6 +31,7 @@ __all__ = [
     "value_text",
 ]
 
+UNKNOWN = "–"
 OPEN_TEXT = "open to every program and every user on this machine: no token is asked for"
 
 
@@ -109,6 +115,39 @@ def size_text(size_bytes: float) -> str:
             return f"{size_bytes:.0f} {unit}" if unit == "B" or size_bytes >= 10 else f"{size_bytes:.1f} {unit}"
         size_bytes /= 1000
     return f"{size_bytes:.1f} GB"
+
+
+def count_text(count: float | None) -> str:
+    """A count that may be a mean: "0", "0.2", "3.5", "12", "1,240"; "–" for what is not known."""
+    if count is None:
+        return UNKNOWN
+    if count == 0:
+        return "0"
+    if count < 0.1:
+        return f"{count:.2f}"
+    if count < 10:
+        return f"{count:.0f}" if count == int(count) else f"{count:.1f}"
+    return f"{count:,.0f}"
+
+
+def rate_text(per_s: float | None) -> str:
+    """A rate: "0 /s", "0.2 /s", "1,240 /s"; "–" for what is not known."""
+    return UNKNOWN if per_s is None else f"{count_text(per_s)} /s"
+
+
+def percent_text(share: float | None) -> str:
+    """A share of requests: "0.00 %", "<0.01 %", "0.12 %", "3.1 %", "40 %"; "–" for what is not known."""
+    if share is None:
+        return UNKNOWN
+    percent = 100 * share
+    if 0 < percent < 0.005:
+        return "<0.01 %"
+    return f"{percent:.{2 if percent < 1 else 1 if percent < 10 else 0}f} %"
+
+
+def cores_text(cores: float | None) -> str:
+    """CPU as a share of one core: "34 %", "0.4 %", "180 %"; "–" for what is not known."""
+    return UNKNOWN if cores is None else f"{100 * cores:.{1 if 0 < cores < 0.01 else 0}f} %"
 
 
 def ago_text(since: float) -> str:

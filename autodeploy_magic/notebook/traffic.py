@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from autodeploy_magic.contracts import Desired, Traffic
+from autodeploy_magic.contracts import Desired
 from autodeploy_magic.errors import InvalidOption, UnknownVersion
 from autodeploy_magic.metrics import Comparison, Summary, by_version, comparison
 from autodeploy_magic.notebook.html import Markup, card, element, table
@@ -15,7 +15,7 @@ from autodeploy_magic.notebook.text import ago_text, grid, seconds_text, share_t
 from autodeploy_magic.notebook.views import View
 from autodeploy_magic.store import Store
 
-__all__ = ["ShownTraffic", "VersionTraffic", "after_swap", "challenger", "newest_beside", "share_of", "traffic_of"]
+__all__ = ["ShownTraffic", "VersionTraffic", "newest_beside", "share_of", "traffic_of"]
 
 Role = Literal["champion", "canary", "shadow", "loaded"]
 
@@ -173,22 +173,4 @@ def newest_beside(numbers: Sequence[int], desired: Desired) -> int:
     raise UnknownVersion(
         f"{desired.name} has no version beside v{desired.version}",
         fix=f"`%%deploy {desired.name} --canary 10% …` on a cell builds one and gives it a share",
-    )
-
-
-def after_swap(traffic: Traffic) -> Traffic:
-    """What stays when another version becomes the champion: canary and shadow were compared with the one before."""
-    return Traffic(loaded=traffic.loaded)
-
-
-def challenger(desired: Desired) -> int:
-    """The version that is being tried. Raises `InvalidOption` where none is, or two are."""
-    traffic: Traffic = desired.traffic
-    tried = {traffic.canary, traffic.shadow} - {0}
-    if len(tried) == 1:
-        return tried.pop()
-    words = "has neither canary nor shadow" if not tried else "has a canary and a shadow"
-    raise InvalidOption(
-        f"{desired.name} {words}: which version is to be the champion?",
-        fix=f"`%deploy promote {desired.name} VERSION`; `%deploy versions {desired.name}` lists them",
     )

@@ -10,7 +10,19 @@ from autodeploy_magic.contracts import Difference, Record, Status, Traffic, Vers
 from autodeploy_magic.notebook.html import Markup, card, details, element, join, table
 from autodeploy_magic.notebook.text import OPEN_TEXT, access_lines, grid, seconds_text, size_text, value_text
 
-__all__ = ["Answer", "Check", "Checks", "Deployments", "Link", "Log", "Removed", "ShownDifference", "Versions", "View"]
+__all__ = [
+    "Answer",
+    "Check",
+    "Checks",
+    "Deployments",
+    "Image",
+    "Link",
+    "Log",
+    "Removed",
+    "ShownDifference",
+    "Versions",
+    "View",
+]
 
 
 class View:
@@ -212,6 +224,27 @@ class Removed(View):
 
 
 @dataclass(frozen=True)
+class Image(View):
+    """An image that `containerize` built."""
+
+    name: str
+    image: str
+    engine: str
+
+    @property
+    def command(self) -> str:
+        """What runs it, for this machine alone: BentoML answers there, and asks for no token."""
+        return f"{'podman' if self.engine == 'buildah' else self.engine} run --rm -p 127.0.0.1:3000:3000 {self.image}"
+
+    def text(self) -> str:
+        return f"{self.image} is built with {self.engine}; run it: {self.command}"
+
+    def html(self) -> Markup:
+        told = element("p", f"{self.image} is built with {self.engine}; run it: ", element("code", self.command))
+        return card(told, label=f"image of {self.name}")
+
+
+@dataclass(frozen=True)
 class Check:
     """One finding of `doctor`. `fix` says what to do where `state` is not "ok"."""
 
@@ -293,10 +326,21 @@ def parity_text(version: Version) -> str:
     return f"{share}, max Δ {chosen.max_difference:.1g}" if chosen.max_difference else f"{share}, exactly"
 
 
+def to_text(value: Any) -> str:
+    """A verb's answer as text, for a terminal."""
+    from autodeploy_magic.notebook.measured import is_frame, table_text
+
+    return table_text(value) if is_frame(value) else str(value)
+
+
 def to_json(value: Any) -> Any:
     """A verb's answer as JSON values, for programs."""
     import msgspec
 
+    from autodeploy_magic.notebook.measured import is_frame, records
+
+    if is_frame(value):
+        return records(value)
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, list | tuple):

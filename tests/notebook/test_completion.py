@@ -7,9 +7,9 @@ import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 
+from autodeploy_magic import verbs
 from autodeploy_magic.contracts import Desired
 from autodeploy_magic.store import Store
-from autodeploy_magic.verbs import VERBS
 
 
 class Model:
@@ -32,7 +32,7 @@ def completed(shell: InteractiveShell, line: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "wanted"),
     [
-        ("%deploy ", list(VERBS)),
+        ("%deploy ", list(verbs.on("magic"))),
         ("%deploy ro", ["rollback"]),
         ("%deploy logs ", ["churn", "iris"]),
         ("%deploy logs i", ["iris"]),

@@ -34,8 +34,8 @@ from autodeploy_magic.errors import (
     UnknownDeployment,
     UnknownVersion,
 )
-from autodeploy_magic.notebook.http import Connection
-from autodeploy_magic.notebook.snippets import snippets
+from autodeploy_magic.calling.http import Connection
+from autodeploy_magic.calling.snippets import snippets
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.client import connect
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from autodeploy_magic.contracts import Progress
+from autodeploy_magic.notebook.html import element
 from autodeploy_magic.notebook.progress import NotebookSteps, TerminalSteps, timed
 
 
@@ -91,6 +92,15 @@ def test_what_a_saved_notebook_keeps_shows_an_interrupted_step_as_failed(steps: 
     assert "○" not in last["text/html"]
     assert "progressbar" not in last["text/html"]
     assert 'spin"' not in last["text/html"]
+
+
+def test_what_a_job_has_to_tell_stands_below_its_steps_once_it_is_over(steps: tuple[NotebookSteps, Kept]) -> None:
+    bar, kept = steps
+    for event in events():
+        bar(event)
+    bar.close(element("p", "v2 < v1"))
+    assert "<p>v2 &lt; v1</p>" in kept.bundles[-1]["text/html"]
+    assert "v2" not in kept.bundles[-2]["text/html"]
 
 
 def test_timed_reports_success_and_failure() -> None:

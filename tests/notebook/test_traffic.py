@@ -17,12 +17,12 @@ from sklearn.linear_model import LogisticRegression
 from versions import NAMES, X, Y
 
 import autodeploy_magic as ad
+from autodeploy_magic.calling.snippets import Snippets
 from autodeploy_magic.contracts import Desired, Traffic
 from autodeploy_magic.errors import InvalidOption, SupervisorFailed, UnknownDeployment, UnknownVersion
 from autodeploy_magic.metrics import INSERT_COMPARISON, ComparisonRow, open_for_writing
 from autodeploy_magic.notebook.result import Card, Outcome, ShownStatus
-from autodeploy_magic.notebook.snippets import Snippets
-from autodeploy_magic.notebook.traffic import challenger, newest_beside, share_of, traffic_of
+from autodeploy_magic.notebook.traffic import newest_beside, share_of, traffic_of
 from autodeploy_magic.notebook.views import Versions, to_json
 from autodeploy_magic.serve.record import Recorder
 from autodeploy_magic.store import Store
@@ -181,9 +181,6 @@ def test_which_version_is_meant() -> None:
     assert newest_beside([1, 2, 3], desired()) == 2
     with pytest.raises(UnknownVersion):
         newest_beside([3], desired())
-    assert challenger(desired(traffic=Traffic(canary=2, share=0.1))) == 2
-    with pytest.raises(InvalidOption, match="a canary and a shadow"):
-        challenger(desired(traffic=Traffic(canary=2, share=0.1, shadow=1)))
 
 
 def test_the_table_tells_what_was_recorded(store: Store) -> None:
