@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from functools import cache
 from typing import Any
 
@@ -33,6 +34,7 @@ PROTOCOLS: dict[str, str] = {
     "health": "autodeploy_magic.serve.protocols.health:Health",
     "page": "autodeploy_magic.serve.protocols.page:TryIt",
     "docs": "autodeploy_magic.serve.protocols.docs:Docs",
+    "metrics": "autodeploy_magic.serve.protocols.metrics:Metrics",
     "v2": "autodeploy_magic.serve.protocols.v2:OpenInference",
     "v2_repository": "autodeploy_magic.serve.protocols.v2_repository:ModelRepository",
     "v1": "autodeploy_magic.serve.protocols.v1:TensorFlowServing",
@@ -50,6 +52,7 @@ INSTALL_HINTS: dict[str, str] = {
     "pyarrow": "pip install 'autodeploy_magic[arrow]'",
     "h2": "pip install 'autodeploy_magic[grpc]'",
     "cryptography": "pip install 'autodeploy_magic[tls]'",
+    "opentelemetry": "pip install 'autodeploy_magic[otel]'",
 }
 """Top-level module → the command that brings it. A module without an entry is installed under its own name."""
 
@@ -83,9 +86,9 @@ def need(module: str, feature: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         top = module.partition(".")[0]
-        if isinstance(error, ModuleNotFoundError) and error.name == top:
+        if isinstance(error, ModuleNotFoundError) and error.name in _not_installed(module):
             raise MissingPackage(
-                f"{feature} needs the package {top}",
+                f"{feature} needs the package {error.name}",
                 why="it is not installed in this environment",
                 fix=INSTALL_HINTS.get(top, f"pip install {top}"),
             ) from error
@@ -94,3 +97,15 @@ def need(module: str, feature: str) -> Any:
             why=f"{type(error).__name__}: {error}",
             fix=f"pip install --force-reinstall {top}, or `%deploy doctor` for what else is off",
         ) from error
+
+
+def _not_installed(module: str) -> set[str]:
+    """What `ModuleNotFoundError` names where a package is not installed: it, or its part of a namespace package."""
+    top, *parts = module.split(".")
+    names = {top}
+    for part in parts:
+        if getattr(sys.modules.get(top), "__file__", None) is not None:
+            break  # a package of its own, in which a part that is missing is a fault
+        top = f"{top}.{part}"
+        names.add(top)
+    return names

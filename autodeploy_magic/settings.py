@@ -48,6 +48,8 @@ KNOBS: dict[str, Knob] = {
         Knob("batch_rows", 256, "rows", "most rows of several requests that are answered together; 0: none", True),
         Knob("request_timeout_s", 30.0, "seconds", "how long a request may take before it gets 504", travels=True),
         Knob("metrics", True, "", "whether workers write down how many requests they answered, and how fast", True),
+        Knob("otlp_endpoint", "", "", "OpenTelemetry collector that traces are sent to (OTLP/HTTP); empty: none", True),
+        Knob("trace_share", 1.0, "", "share of requests that are traced, of those whose caller has not decided", True),
         Knob("hosts", "", "", "names besides IP addresses and localhost that requests may come to; * for any", True),
         Knob("origins", "", "", "origins whose pages may read answers (CORS), separated by commas", travels=True),
         Knob("replay_rows", 1_000, "rows", "most rows of the sample that a version is verified on"),

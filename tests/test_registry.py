@@ -44,6 +44,21 @@ def test_the_hint_names_the_extra_where_there_is_one(monkeypatch: pytest.MonkeyP
     assert caught.value.fix == "pip install 'autodeploy_magic[no]'"
 
 
+def test_a_part_of_a_namespace_package_may_be_missing_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nosuchspace" / "here").mkdir(parents=True)
+    (tmp_path / "nosuchspace" / "here" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(registry.INSTALL_HINTS, "nosuchspace", "pip install 'autodeploy_magic[no]'")
+    with pytest.raises(MissingPackage) as caught:
+        registry.need("nosuchspace.there.inner", "exporting a tree")
+    assert caught.value.what == "exporting a tree needs the package nosuchspace.there"
+    assert caught.value.fix == "pip install 'autodeploy_magic[no]'"
+    with pytest.raises(BrokenPackage):
+        registry.need("nosuchspace.here.inner", "exporting a tree")
+
+
 @pytest.mark.parametrize(
     ("source", "why"),
     [

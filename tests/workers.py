@@ -20,9 +20,19 @@ TOKEN = "a-token"
 
 
 class Started:
-    """A worker process, its channel and the socket it listens on; with `grpc`, it answers gRPC on that one too."""
+    """A worker process, its channel and the socket it listens on; with `grpc`, it answers gRPC on that one too.
 
-    def __init__(self, folder: Path, tmp_path: Path, drain_s: float, grpc: socket.socket | None = None) -> None:
+    `settings` are those that travel with a deployment.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        tmp_path: Path,
+        drain_s: float,
+        grpc: socket.socket | None = None,
+        settings: dict[str, Any] | None = None,
+    ) -> None:
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listening.getsockname()[1]}"
         self.sockets = tmp_path / "sockets"
@@ -44,7 +54,7 @@ class Started:
             prometheus=str(self.metrics),
             metrics=str(self.metrics.with_suffix(".sqlite")),
             log_file=str(self.log),
-            settings={"drain_s": drain_s},
+            settings={"drain_s": drain_s, **(settings or {})},
         )
         order = {
             "target": "autodeploy_magic.serve.worker:main",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from autodeploy_magic.live import Event, Kind, Severity
+from autodeploy_magic.live import Event
 from autodeploy_magic.metrics.tables import open_for_writing
 
 __all__ = ["add_event", "events"]
@@ -16,13 +16,13 @@ __all__ = ["add_event", "events"]
 KEEP_S = 90 * 24 * 3600.0
 
 
-def add_event(path: Path, *, at_s: float, kind: Kind, severity: Severity, version: int, text: str) -> int:
-    """Write an event down, and return its number. Raises `sqlite3.Error` or `OSError` where that cannot be done."""
+def add_event(path: Path, event: Event) -> int:
+    """Write an event down, and return its number. Raises `sqlite3.Error` or `OSError` where it cannot be written."""
     with closing(open_for_writing(path)) as connection:
-        connection.execute("DELETE FROM events WHERE at < ?", (at_s - KEEP_S,))
+        connection.execute("DELETE FROM events WHERE at < ?", (event.at_s - KEEP_S,))
         cursor = connection.execute(
             "INSERT INTO events (at, kind, severity, version, text) VALUES (?, ?, ?, ?, ?)",
-            (at_s, kind, severity, version, text),
+            (event.at_s, event.kind, event.severity, event.version, event.text),
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid

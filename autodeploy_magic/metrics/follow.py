@@ -49,10 +49,8 @@ class Follower:
             if connection is None:
                 return set()
             newest = connection.execute("SELECT max(rowid) FROM rollups").fetchone()[0] or 0
-            last, self._last = (
-                self._last if self._last <= newest else 0,
-                newest,
-            )  # numbers begin anew once it was emptied
+            # Numbers begin anew in a table that was emptied.
+            last, self._last = self._last if self._last <= newest else 0, newest
             return set() if first else {row[0] for row in connection.execute(_NEW, (last, newest))}
 
     def answered(self, second: int) -> Answered | None:

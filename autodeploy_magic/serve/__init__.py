@@ -19,7 +19,8 @@ Around it:
     versions.py    what is loaded beside each other, swapped by one assignment (together.py: what may share a process)
     shadow.py      copies for a challenger, compared with the champion's answers (agreement.py); heard by nobody
     repository.py  the versions that are kept, and how to have one loaded
-    record.py      what was answered, in one-second roll-ups
+    record.py      what was answered, in one-second roll-ups; exposition.py tells Prometheus of them
+    trace.py       spans of what was answered, for an OpenTelemetry collector (traced.py: the front where that is asked)
     bento.py       the same model behind BentoML's own road, for stock `bentoml serve`
     replay.py      the sample through a packaged version in a clean process, measured
     log.py         the worker's log, kept small

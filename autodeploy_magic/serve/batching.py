@@ -47,8 +47,12 @@ PAUSE = 64
 class Waiting(asyncio.Future[dict[str, Any]]):
     """A request whose rows wait for the model, and the answer that it will have. `since` is by `time.perf_counter`.
 
+    `ran` is when it was taken from the queue, and when its run was over; None as long as it has no answer.
+
     Cancelling it tells `left` at once, so that it gives up its place.
     """
+
+    ran: tuple[float, float] | None = None
 
     def __init__(self, batch: Batch, names: tuple[str, ...], left: Callable[[Waiting], None]) -> None:
         super().__init__(loop=asyncio.get_running_loop())
@@ -74,7 +78,7 @@ class Waiting(asyncio.Future[dict[str, Any]]):
 
 @dataclass(slots=True)
 class Done:
-    """What came of requests that were taken from the queue at `started`: an answer or an error for each.
+    """What came of requests, from `started`, when they left the queue, to `ended`: an answer or an error for each.
 
     `runs` are the model's: rows and seconds of each, and whether it failed. `joining_s` is what joining and splitting
     took.
@@ -82,6 +86,7 @@ class Done:
 
     group: list[Waiting]
     started: float
+    ended: float = 0.0
     answers: list[dict[str, Any] | RequestRefused] = field(default_factory=list)
     runs: list[tuple[int, float, bool]] = field(default_factory=list)
     joining_s: float = 0.0
@@ -132,6 +137,7 @@ class Joining:
         if len(group) > 1:
             try:
                 self._together(done)
+                done.ended = time.perf_counter()
                 return done
             except Exception as error:  # noqa: BLE001 - the runs one by one tell whose error it is, and log it
                 log.info("%d requests were run together and failed, and are run one by one: %s", len(group), error)
@@ -139,6 +145,7 @@ class Joining:
                 done.answers.clear()
         for item in group:
             done.answers.append(self._alone(item, done))
+        done.ended = time.perf_counter()
         return done
 
     def _best(self, ends: list[int]) -> int:

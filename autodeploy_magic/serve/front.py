@@ -7,7 +7,7 @@ import random
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -18,7 +18,7 @@ from autodeploy_magic.serve.guard import Guard
 from autodeploy_magic.serve.protocols import Answer, Inference
 from autodeploy_magic.serve.road import Lineup, Road
 
-__all__ = ["Front", "Observe"]
+__all__ = ["Front", "Observe", "Origin"]
 
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)")
 _KNOWN = 512
@@ -33,8 +33,23 @@ class Observe(Protocol):
     ) -> None: ...
 
 
+class Origin(Protocol):
+    """Where a request came from that did not come over HTTP. `headers` are the metadata that its client sent."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def headers(self) -> Mapping[bytes, bytes]: ...
+
+
 class Front:
     """The one entry to a worker's versions. `lineup` may be replaced at any time; requests under way keep theirs."""
+
+    exchange: type[Exchange] = Exchange
 
     def __init__(self, lineup: Lineup, guard: Guard, *, observe: Observe | None = None) -> None:
         self.guard = guard
@@ -81,7 +96,7 @@ class Front:
             by_name = _joined(headers)
         if url[:4] == b"http":
             url, by_name = _origin_form(url, by_name)
-        exchange = Exchange(self, f"{self._ids}{self._count:012x}", by_name)
+        exchange = self.exchange(self, f"{self._ids}{self._count:012x}", by_name)
         try:
             self.guard.check_host(by_name, http_version=http_version)
             mounted = exchange.begin(method, self._known.get(url) or self._find(url))
@@ -93,7 +108,7 @@ class Front:
     def again(self, head: Head) -> Exchange:
         """Begin to answer a request whose head is known from `heads`."""
         self._count += 1
-        exchange = Exchange(self, f"{self._ids}{self._count:012x}", head.headers)
+        exchange = self.exchange(self, f"{self._ids}{self._count:012x}", head.headers)
         try:
             exchange.begin_again(head)
         except RequestRefused as error:
@@ -106,7 +121,9 @@ class Front:
             self.heads.clear()
         self.heads[sent] = head
 
-    async def infer(self, version: int | None, read: Callable[[Road], Inference], *, bytes_in: int) -> Answer:
+    async def infer(
+        self, version: int | None, read: Callable[[Road], Inference], *, bytes_in: int, origin: Origin | None = None
+    ) -> Answer:
         """Answer rows that came by another way than HTTP, with the same choice of version, limits and record.
 
         `read` decodes them for the road that is chosen. Raises `RequestRefused`.
@@ -114,14 +131,15 @@ class Front:
         lineup = self._lineup  # held to the end, and its versions with it
         road = self.choose(version, lineup)
         started = time.perf_counter()
-        status, rows, bytes_out = ModelFailed.status, 0, 0
+        status, rows, bytes_out, waiting = ModelFailed.status, 0, 0, None
         try:
             inference = read(road)
             rows = inference.batch.rows
             outputs = road.lane.run(inference.batch, inference.names)
             if not isinstance(outputs, dict):
+                waiting = outputs
                 async with asyncio.timeout(self.timeout_s):
-                    outputs = await outputs
+                    outputs = await waiting
             seconds = time.perf_counter() - started
             if version is None and lineup.shadow is not None and road is lineup.champion:
                 lineup.shadow.offer(read, inference, outputs, seconds, bytes_in)
@@ -138,8 +156,7 @@ class Front:
             status = CLIENT_GONE
             raise
         finally:
-            if self.observe is not None:
-                self.observe(road.version.number, status, time.perf_counter() - started, rows, bytes_in, bytes_out)
+            self._note(road, status, started, rows, bytes_in, bytes_out, origin, waiting)
 
     def choose(self, version: int | None, lineup: Lineup | None = None) -> Road:
         """The road of a request that may name a version: that one; else the champion, or the canary for its share."""
@@ -155,6 +172,21 @@ class Front:
             f"the request was not answered within {self.timeout_s:g} s",
             fix="send fewer rows, or raise AUTODEPLOY_REQUEST_TIMEOUT_S and restart the deployment",
         )
+
+    def _note(
+        self,
+        road: Road,
+        status: int,
+        started: float,
+        rows: int,
+        bytes_in: int,
+        bytes_out: int,
+        origin: Origin | None,
+        waiting: object,
+    ) -> None:
+        """Record what `infer` answered; `waiting` is what it waited for, if it did."""
+        if self.observe is not None:
+            self.observe(road.version.number, status, time.perf_counter() - started, rows, bytes_in, bytes_out)
 
     def _find(self, url: bytes) -> Found:
         raw, _, query = url.partition(b"?")

@@ -38,14 +38,15 @@ _LONGEST_DIRECT = 255
 class LaneStats:
     """What a lane did in some time: `batches` are its runs by their number of rows, `waiting` the most that waited.
 
-    `queue_s` and `run_s` are sums over the requests that waited, and over the runs. `overloaded` requests were refused,
-    `cancelled` ones given up while they waited.
+    `in_flight` are the most that waited or were in the model at once. `queue_s` and `run_s` are sums over the requests
+    that waited, and over the runs. `overloaded` requests were refused, `cancelled` ones given up while they waited.
     """
 
     batches: dict[int, int] = field(default_factory=dict)
     run_s: float = 0.0
     queue_s: float = 0.0
     waiting: int = 0
+    in_flight: int = 0
     overloaded: int = 0
     cancelled: int = 0
 
@@ -70,6 +71,8 @@ class Lane:
         self._gathered: OrderedDict[Waiting, None] = OrderedDict()
         self._direct = self._direct_next = 0
         self._request_s = self._times.predict(1)
+        self._under_way = 0  # that wait, or are in a run that others wait for too
+        self._began = 0.0  # the run that is made at once now
         self._stats = LaneStats()
         self._drained: list[asyncio.Future[None]] = []
         self._closed = False
@@ -83,6 +86,11 @@ class Lane:
     def running(self) -> int:
         """How many requests a thread is answering now."""
         return self._pool.running
+
+    @property
+    def run_s(self) -> float:
+        """How long runs have taken since `take_stats` was asked last."""
+        return self._stats.run_s
 
     def run(self, batch: Batch, names: Sequence[str]) -> dict[str, Any] | asyncio.Future[dict[str, Any]]:
         """Answer decoded rows with the outputs `names`: at once where that is quick, else with a future.
@@ -104,23 +112,37 @@ class Lane:
                 return self._gather(batch, names)
             else:
                 self._direct = _LONGEST_DIRECT
-        start = time.perf_counter()
+        self._began = start = time.perf_counter()
         try:
             outputs = self._served.run(batch, names)
         except RequestRefused:
+            self._began = 0.0
             self._note(rows, time.perf_counter() - start, failed=True)
             raise
+        self._began = 0.0
         seconds = time.perf_counter() - start
         self._times.note(rows, seconds)
         stats = self._stats
+        if self._under_way:
+            stats.in_flight = max(stats.in_flight, self._under_way + 1)
         stats.run_s += seconds
         stats.batches[rows] = stats.batches.get(rows, 0) + 1
         return outputs
 
     def take_stats(self) -> LaneStats:
         """What it did since it was asked last."""
-        taken, self._stats = self._stats, LaneStats(waiting=self.queued)
+        taken, self._stats = self._stats, LaneStats(waiting=self.queued, in_flight=self._under_way)
+        if taken.batches:
+            taken.in_flight = max(taken.in_flight, 1)
         return taken
+
+    def held(self, seconds: float) -> int:
+        """How many requests have been under way for so long, if the event loop has stood still since.
+
+        For another thread, to tell of a run that does not end.
+        """
+        began = self._began
+        return self._under_way + (0.0 < began <= time.perf_counter() - seconds)
 
     async def drained(self) -> None:
         """Return when nothing waits and nothing runs."""
@@ -136,6 +158,7 @@ class Lane:
         """
         self._closed = True
         left = [*self._gathered, *self._pool.close()]
+        self._under_way -= len(left)
         self._gathered.clear()
         for item in left:
             if not item.done():
@@ -147,13 +170,17 @@ class Lane:
         if waiting > self._max_queue:
             self._stats.overloaded += 1
             raise self._overloaded()
-        self._stats.waiting = max(self._stats.waiting, waiting)
+        self._under_way += 1
+        stats = self._stats
+        stats.waiting = max(stats.waiting, waiting)
+        stats.in_flight = max(stats.in_flight, self._under_way)
         return Waiting(batch, tuple(names), self._give_up)
 
     def _give_up(self, item: Waiting) -> None:
         """Somebody cancelled it: its place is free."""
         if self._gathered.pop(item, item) is None or self._pool.give_up(item):
             self._stats.cancelled += 1
+            self._under_way -= 1
             self._tell_drained()
 
     def _gather(self, batch: Batch, names: Sequence[str]) -> Waiting:
@@ -194,10 +221,13 @@ class Lane:
         self._deliver(done)
 
     def _deliver(self, done: Done) -> None:
+        self._under_way -= len(done.group)
+        ran = (done.started, done.ended)
         for item, answer in zip(done.group, done.answers, strict=True):
             self._stats.queue_s += done.started - item.since
             if item.done():
                 continue  # cancelled while it ran
+            item.ran = ran
             if isinstance(answer, dict):
                 item.set_result(answer)
             else:

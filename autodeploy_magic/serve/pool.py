@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 from autodeploy_magic.serve.batching import Done, Joining, Waiting
 
-__all__ = ["Pool"]
+__all__ = ["SWITCH_S", "Pool"]
 
 log = logging.getLogger(__name__)
 

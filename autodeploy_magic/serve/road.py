@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from autodeploy_magic.metrics import Totals
 from autodeploy_magic.registry import load, table
+from autodeploy_magic.serve.exposition import Exposition
 from autodeploy_magic.serve.lane import Lane
 from autodeploy_magic.serve.model import ServedModel
 from autodeploy_magic.serve.protocols import ClientProtocol, Inference, Route
@@ -47,12 +48,16 @@ class Repository(Protocol):
 class Road:
     """A version that requests can be sent down. `routes` are by path, or by the pattern that a path has to match.
 
-    `repository` tells of the others; None where this worker knows of one version alone.
+    `repository` tells of the others; None where this worker knows of one version alone. `exposition` makes the
+    deployment's metrics a page; where it is left out, the page tells of this version, and that nothing is recorded.
     `draining` says that the worker is on its way out: the version answers, and is not ready for more.
     """
 
-    def __init__(self, served: ServedModel, *, repository: Repository | None = None) -> None:
+    def __init__(
+        self, served: ServedModel, *, repository: Repository | None = None, exposition: Exposition | None = None
+    ) -> None:
         self.repository = repository
+        self.exposition = exposition or Exposition(served.version.deployment, lambda: [served.version])
         self.served = served
         self.version = served.version
         self.lane = Lane(served)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ KEEP_ALIVE_S = 75
 connection that we are closing."""
 GRACE_S = 10
 """How long requests that are being answered at the end of the drain may still take."""
+TICK_S = 1.0
+_AFTER_S = 0.005
 GOODBYE_S = 0.5
 """How long a client may take to close a connection that we have closed. TLS says goodbye in both directions, and few
 clients that are idle listen for it."""
@@ -73,7 +76,7 @@ class Server(uvicorn.Server):
     """A uvicorn server that its process ends with `stop()`; it leaves signals to the process.
 
     At its end it stops accepting, calls `draining`, and goes on answering the connections it holds for a while.
-    `tick` is called every second.
+    `tick` is called soon after each second of the clock begins.
     """
 
     def __init__(
@@ -115,7 +118,7 @@ class Server(uvicorn.Server):
         while not await self.on_tick(0):  # refreshes the date header
             self._tick()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1.0):
+                async with asyncio.timeout(TICK_S - time.time() % TICK_S + _AFTER_S):
                     await self._stopped.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -23,6 +23,7 @@ from autodeploy_magic.errors import AutodeployError, StartFailed
 from autodeploy_magic.metrics import ComparisonRow
 from autodeploy_magic.serve.bento import share
 from autodeploy_magic.serve.connection import REQUEST_TIMEOUT_S
+from autodeploy_magic.serve.exposition import Exposition
 from autodeploy_magic.serve.front import Front
 from autodeploy_magic.serve.lane import LaneStats
 from autodeploy_magic.serve.model import ServedModel
@@ -51,12 +52,14 @@ class Versions:
         *,
         threads: int | None = None,
         repository: Repository | None = None,
+        exposition: Exposition | None = None,
         compare: Callable[[Iterable[ComparisonRow]], None] = lambda _: None,
         worker: int = 0,
     ) -> None:
         self.left_out: dict[int, AutodeployError] = {}
         self._threads = threads
         self._repository = repository
+        self._exposition = exposition
         self._compare = compare
         self._worker = worker
         self._roads: dict[int, Road] = {}
@@ -106,6 +109,10 @@ class Versions:
         """What each version's lane did since it was asked last."""
         return {road.version.number: road.lane.take_stats() for road in (*self._parting, *self._roads.values())}
 
+    def held(self, seconds: float) -> dict[int, int]:
+        """How many requests of each version have been under way for so long; see `Lane.held`. For any thread."""
+        return {road.version.number: road.lane.held(seconds) for road in (*self._parting, *self._roads.values())}
+
     # --- changes
 
     def change(self) -> Change:
@@ -151,7 +158,7 @@ class Versions:
                 raise StartFailed(f"v{place.number} runs Python code", why="it is tried in a process of its own first")
             served = ServedModel.load(Path(place.folder), threads=self._threads)
             served.self_check()
-            roads[place.number] = Road(served, repository=self._repository)
+            roads[place.number] = Road(served, repository=self._repository, exposition=self._exposition)
         return roads
 
     def commit(self, order: Commit, prepared: dict[int, Road], places: dict[int, Place]) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from autodeploy_magic.serve.guard import Guard
     from autodeploy_magic.serve.secure import Secure
     from autodeploy_magic.serve.tokens import Tokens
+    from autodeploy_magic.serve.trace import Tracing
     from autodeploy_magic.serve.versions import Versions
 
 __all__ = ["Spec", "main"]
@@ -47,7 +48,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     `version`, `folder` and `bento_path` are the champion's. `workers` are as many as share the machine and the port.
     `token_file` is "" where no token is asked for. `tls` is that of `contracts.Desired`, and `tls_folder` where a
     certificate of ours is. `versions` is the folder of those that are kept, and `supervisor` the file that tells how to
-    have one of them loaded; "" where there is none to ask.
+    have one of them loaded; "" where there is none to ask. `prometheus` is the folder for what prometheus_client keeps
+    of each worker, `metrics` the file of what is recorded, and `runtime` the one of the workers that run ("": none).
     """
 
     name: str
@@ -67,6 +69,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     prometheus: str
     metrics: str
     log_file: str
+    runtime: str = ""
     settings: dict[str, bool | float | int | str]
 
 
@@ -90,12 +93,14 @@ def main(spec: dict[str, Any], handed: dict[str, Any]) -> int:
     prometheus.mkdir(parents=True, exist_ok=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(prometheus)
     recorder = Recorder(Path(order.metrics), worker=os.getpid())
+    traces: Tracing | None = None
     try:
         listening = [socket.socket(fileno=descriptor) for descriptor in handed["listen"]]
         if len(listening) > 1:
             need("h2", "the gRPC port (--grpc)")
             import autodeploy_magic.serve.grpc.server  # noqa: F401 - loaded before it says that it is ready
-        versions, app = _load(order, recorder)
+        traces = _traces(order)
+        versions, app = _load(order, recorder, traces)
         import uvloop
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -106,11 +111,23 @@ def main(spec: dict[str, Any], handed: dict[str, Any]) -> int:
         return 1
     finally:
         recorder.close()
+        if traces is not None:
+            traces.close()
         shutil.rmtree(prometheus, ignore_errors=True)
 
 
-def _load(order: Spec, recorder: Recorder) -> tuple[Versions, App]:
+def _traces(order: Spec) -> Tracing | None:
+    """What sends traces; None where none are asked for."""
+    if not settings.get("otlp_endpoint"):
+        return None
+    from autodeploy_magic.serve.trace import tracing
+
+    return tracing(order.name, scheme="https" if order.tls else "http")
+
+
+def _load(order: Spec, recorder: Recorder, traces: Tracing | None) -> tuple[Versions, App]:
     from autodeploy_magic.serve.app import App
+    from autodeploy_magic.serve.exposition import Exposition
     from autodeploy_magic.serve.front import Front
     from autodeploy_magic.serve.guard import Guard
     from autodeploy_magic.serve.repository import Kept
@@ -124,9 +141,18 @@ def _load(order: Spec, recorder: Recorder) -> tuple[Versions, App]:
         supervisor=Path(order.supervisor),
         here=lambda: (set(versions.lineup.loaded), versions.left_out),
     )
+    exposition = Exposition(
+        order.name,
+        loaded=lambda: [road.version for road in versions.lineup.loaded.values()],
+        metrics=Path(order.metrics),
+        runtime=Path(order.runtime) if order.runtime else None,
+        clients=Path(order.prometheus),
+        recording=bool(settings.get("metrics")),
+    )
     versions = Versions(
         threads=share(order.workers),
         repository=kept if order.supervisor else None,
+        exposition=exposition,
         compare=recorder.compare,
         worker=os.getpid(),
     )
@@ -135,9 +161,16 @@ def _load(order: Spec, recorder: Recorder) -> tuple[Versions, App]:
         order.beside,
         order.traffic,
     )
-    recorder.lanes = versions.lane_stats
-    observe = recorder.observe if settings.get("metrics") else None
-    front = Front(lineup, Guard(tokens=()), observe=observe)  # `_guard` makes the one that guards
+    observe = None
+    if settings.get("metrics"):
+        recorder.lanes, recorder.held, observe = versions.lane_stats, versions.held, recorder.observe
+    guard = Guard(tokens=())  # `_guard` makes the one that guards
+    if traces is None:
+        front = Front(lineup, guard, observe=observe)
+    else:
+        from autodeploy_magic.serve.traced import TracedFront
+
+        front = TracedFront(lineup, guard, observe=observe, tracing=traces)
     versions.attend(front)
     return versions, App(front)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -256,3 +257,46 @@ def test_an_answer_that_comes_after_the_loop_has_ended_hurts_nobody(bench: Bench
     for thread in threads():
         thread.join(WAIT_S)
     assert threads() == []
+
+
+def test_what_is_under_way_is_what_waits_and_what_is_in_the_model(bench: Bench) -> None:
+    lane, model = bench.sum(gated=True)
+    assert model.gate is not None
+
+    async def test() -> None:
+        first = lane.run(rows(lane, [1, 2, 3, 4]), P)
+        await entered(model)
+        others = [lane.run(rows(lane, [1, 2, 3, i]), P) for i in range(3)]
+        assert all(isinstance(future, asyncio.Future) for future in (first, *others))
+        assert (lane.held(0.0), lane.held(60.0)) == (4, 4)
+        others[0].cancel()
+        stats = lane.take_stats()
+        assert (stats.executions, stats.waiting, stats.in_flight) == (0, 3, 4)
+        stats = lane.take_stats()  # of a time in which nothing came, and nothing was answered
+        assert (stats.waiting, stats.in_flight) == (2, 3)
+        first.cancel()
+        assert lane.held(0.0) == 3  # its client is gone, and it is still in the model
+        model.gate.set()
+        await asyncio.gather(*others[1:])
+
+    run(test)
+    lane.take_stats()
+    assert (lane.held(0.0), lane.take_stats().in_flight) == (0, 0)
+
+
+def test_a_run_on_the_loop_is_under_way_as_long_as_it_takes(bench: Bench) -> None:
+    lane, model = bench.sum(gated=True, one_row_s=1e-5, batch_s=1e-5)
+    lane._joining.allowed = False
+    batch = rows(lane, [1, 2, 3, 4])
+    assert model.gate is not None
+    loop = threading.Thread(target=lambda: lane.run(batch, P))
+    loop.start()
+    assert model.entered.wait(WAIT_S)
+    assert lane.held(60.0) == 0
+    end = time.monotonic() + WAIT_S
+    while not lane.held(0.01):
+        assert time.monotonic() < end
+    model.gate.set()
+    loop.join(WAIT_S)
+    assert lane.held(0.0) == 0
+    assert lane.take_stats().in_flight == 1

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from world import until
 
 from autodeploy_magic import metrics
 from autodeploy_magic.serve import record
@@ -117,3 +118,92 @@ def test_a_database_of_an_older_release_is_written_on(tmp_path: Path) -> None:
     found = metrics.recent(path, 60)
     assert found is not None
     assert (found.requests, found.dropped) == (6, 0)
+
+
+def test_a_second_in_which_nothing_was_answered_and_something_was_under_way_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "metrics.sqlite"
+    now = time.time() - 30
+    monkeypatch.setattr(record.time, "time", lambda: now)
+    recorder = Recorder(path, worker=1)
+    lanes = [{1: LaneStats(in_flight=2, waiting=1), 2: LaneStats()}, {1: LaneStats(in_flight=3), 2: LaneStats()}]
+    recorder.lanes = lambda: lanes.pop(0)
+    now += 1
+    recorder.tick()
+    recorder.tick()  # which has come too early
+    recorder.observe(2, 200, 0.001, 1, 1, 1)
+    now += 1
+    recorder.tick()
+    monkeypatch.undo()
+    recorder.lanes = dict
+    recorder.start()
+    recorder.close()
+    first = int(now) - 2
+    assert _read(path, "second, version, requests, waiting, in_flight") == [
+        (first, 1, 0, 1, 2),
+        (first + 1, 1, 0, 0, 3),
+        (first + 1, 2, 1, 0, 1),
+    ]
+
+
+def test_a_loop_that_stands_still_with_a_request_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "LOOK_S", 0.05)
+    path = tmp_path / "metrics.sqlite"
+    recorder = Recorder(path, worker=1)
+    recorder.held = lambda seconds: {1: 1, 2: 0} if seconds < 1 else {}
+    begun = recorder._second
+    recorder.start()
+    until(lambda: len(_read(path, "second")) >= 2)
+    recorder.close()
+    found = _read(path, "second, version, requests, in_flight")
+    assert found[:2] == [(begun + 1, 1, 0, 1), (begun + 2, 1, 0, 1)]
+
+
+def test_a_clock_that_leaps_tells_of_no_hours_that_nobody_saw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a laptop was closed."""
+    path = tmp_path / "metrics.sqlite"
+    recorder = Recorder(path, worker=1)
+    recorder.held = lambda _: {1: 1}
+    now = time.time() + 3600
+    monkeypatch.setattr(record.time, "time", lambda: now)
+    monkeypatch.setattr(record, "LOOK_S", 0.05)
+    recorder.start()
+    until(lambda: _read(path, "second"))
+    recorder.close()
+    assert len(_read(path, "second")) < record.LONGEST_S
+
+
+def test_what_was_dropped_is_told_once_it_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "metrics.sqlite"
+    with closing(metrics.open_for_writing(path)) as other:
+        monkeypatch.setattr(record, "QUEUE", 1)
+        recorder = Recorder(path, worker=1)
+        now = time.time()
+        for second in range(3):
+            monkeypatch.setattr(record.time, "time", lambda second=second: now + second)
+            recorder.observe(1, 200, 0.001, 1, 1, 1)
+        monkeypatch.undo()
+        assert recorder.dropped == 1
+        failing = ["no"]
+
+        def once(path: Path) -> sqlite3.Connection:
+            connection = metrics.open_for_writing(path)
+            if failing:
+                failing.clear()
+                connection.execute("PRAGMA query_only = 1")
+            return connection
+
+        monkeypatch.setattr(record, "open_for_writing", once)
+        monkeypatch.setattr(record, "LOOK_S", 0.05)
+        recorder.start()
+        until(lambda: _read(path, "second"))
+        recorder.close()
+        assert other.execute("SELECT sum(requests), sum(dropped) FROM rollups").fetchone() == (2, 1)
+    assert failing == []
+    assert recorder.dropped == 0
+
+
+def _read(path: Path, columns: str) -> list[tuple[int, ...]]:
+    with closing(metrics.open_for_writing(path)) as connection:
+        return connection.execute(f"SELECT {columns} FROM rollups ORDER BY second, version").fetchall()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -101,7 +101,7 @@ class Call:
 
     `out` is what waits to be sent, and `trailers` come after it. `headed` says that the answer's headers are sent,
     `half_closed` that the client's side is complete; `owed` is what the connection keeps of the stream's window. `id`
-    names the request to people, `size` is how many bytes its last message had.
+    names the request to people, `size` is how many bytes its last message had. `headers` are what the client sent.
     """
 
     __slots__ = (
@@ -122,6 +122,7 @@ class Call:
         "_timer",
         "half_closed",
         "headed",
+        "headers",
         "id",
         "method",
         "out",
@@ -138,6 +139,7 @@ class Call:
         method: Method,
         *,
         request_id: str,
+        headers: Mapping[bytes, bytes],
         inbox: Inbox,
         room: Room,
         now: Callable[[], float],
@@ -145,6 +147,7 @@ class Call:
         self.stream_id = stream_id
         self.method = method
         self.id = request_id
+        self.headers = headers
         self.size = self.owed = 0
         self.out = _NOTHING
         self.trailers: Trailers | None = None
@@ -162,6 +165,11 @@ class Call:
         self._sent: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def path(self) -> str:
+        """The method that is called."""
+        return self.method.rpc.path
 
     def begin(self, timeout_s: float | None) -> None:
         """Start the client's clock, and a stream's handler."""

@@ -251,6 +251,7 @@ class Connection(asyncio.Protocol):
             stream_id,
             method,
             request_id=request_id,
+            headers=headers,
             inbox=Inbox(OPEN_BYTES if method.open else self._server.max_body, encoding),
             room=self._server.room,
             now=self._server.now,

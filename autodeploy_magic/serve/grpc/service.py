@@ -111,6 +111,7 @@ class OpenInference:
             int(version) if version.isdecimal() else None,
             partial(_read, request, request.id or call.id),
             bytes_in=call.size,
+            origin=call,
         )
         return bytes(answer.body)
 
