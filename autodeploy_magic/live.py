@@ -82,7 +82,8 @@ class Series(Record, frozen=True, kw_only=True):
     """A window of a deployment: point i covers `step_s` seconds from `start_s` + i × `step_s` (since the epoch).
 
     `values` has one tuple for each of `columns`, all of one length. Rates are means over the point's time, percentiles
-    are read from its merged histogram, `in_flight`, `waiting` and the sizes are the most within it.
+    are read from its merged histogram; `in_flight`, `waiting` and the sizes are the most within it, free disk the
+    least.
     """
 
     name: str

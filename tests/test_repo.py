@@ -137,7 +137,8 @@ def asserts(function: ast.AST) -> bool:
             return True
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and "assert " in node.value:
             return True
-    return any("assert" in name or "check" in name or name in {"raises", "fail", "until", "expect"} for name in called(function))
+    waits = {"raises", "fail", "until", "expect"}
+    return any("assert" in name or "check" in name or name in waits for name in called(function))
 
 
 def called(function: ast.AST) -> set[str]:

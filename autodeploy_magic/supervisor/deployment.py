@@ -11,7 +11,7 @@ import msgspec
 
 from autodeploy_magic import tls
 from autodeploy_magic.address import check_open, grpc_url_of, url_of
-from autodeploy_magic.contracts import Desired, Progress, Report, State, Status
+from autodeploy_magic.contracts import Desired, Progress, Report, State, Status, WorkerState
 from autodeploy_magic.errors import AutodeployError, InvalidOption, StoreFailed
 from autodeploy_magic.live import Kind, Severity
 from autodeploy_magic.serve.together import same_interface
@@ -66,6 +66,12 @@ class Deployment:
     def running(self) -> bool:
         """Whether workers of it serve, or are being started."""
         return self._starting or (self.current is not None and not self.current.failure)
+
+    @property
+    def workers(self) -> tuple[WorkerState, ...]:
+        """Every worker that lives, those that drain included."""
+        generations = [*self.draining, *filter(None, [self.current])]
+        return tuple(worker.state for generation in generations for worker in generation.workers)
 
     async def serve(self, desired: Desired, report: Report, *, fresh: bool = False) -> Status:
         """Start, or swap to, what is desired: inside the workers that serve where they can, else by new ones.
@@ -151,11 +157,10 @@ class Deployment:
 
     def record(self) -> None:
         """Write down the workers that live, of all generations. Raises `StoreFailed`."""
-        generations = [*self.draining, *filter(None, [self.current])]
         runtime = Runtime(
             name=self.name,
             generation=self.current.number if self.current is not None else self.last_generation,
-            workers=tuple(worker.state for generation in generations for worker in generation.workers),
+            workers=self.workers,
             control=str(self._store.runtime_dir),
         )
         self._store.write_json(self._store.runtime_file(self.name), runtime)

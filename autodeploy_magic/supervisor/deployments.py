@@ -7,7 +7,7 @@ import logging
 
 import msgspec
 
-from autodeploy_magic.contracts import Desired, Progress, Report, Status
+from autodeploy_magic.contracts import Desired, Progress, Report, Status, WorkerState
 from autodeploy_magic.errors import AutodeployError, StoreFailed, SupervisorFailed
 from autodeploy_magic.store import Store, check_name
 from autodeploy_magic.supervisor.adopt import Survivor, adopted, choose, end, last_runtime, survivors
@@ -114,13 +114,13 @@ class Deployments:
         known = (one for _, one in sorted(self._by_name.items()))
         return [one.status() for one in known if one.desired is not None or one.problem]
 
-    def wanted(self) -> list[tuple[Status, Desired]]:
-        """The deployments that are to run, or have not stopped yet: how each is, and what is desired."""
+    def observed(self) -> list[tuple[Desired, tuple[WorkerState, ...]]]:
+        """The deployments that are to run, or have not stopped yet, with every worker that lives."""
         known = (one for _, one in sorted(self._by_name.items()))
         return [
-            (one.status(), one.desired)
+            (one.desired, one.workers)
             for one in known
-            if one.desired is not None and (one.desired.state == "running" or one.current is not None)
+            if one.desired is not None and (one.desired.state == "running" or one.workers)
         ]
 
     async def stop_all(self) -> None:

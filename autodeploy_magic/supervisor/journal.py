@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import sqlite3
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
 
 from autodeploy_magic.contracts import Desired
 from autodeploy_magic.live import Event, Kind, Severity
@@ -18,24 +23,44 @@ log = logging.getLogger(__name__)
 
 
 class Journal:
-    """Notes events. `listen` is called with each; an event that cannot be written down is told all the same."""
+    """Notes events in the order they happen. `listen` is called with each, in the loop that noted it.
+
+    A thread writes them: the file may be one of an earlier release, which is put in order when it is first opened. An
+    event that cannot be written down is told all the same.
+    """
 
     def __init__(self, store: Store) -> None:
         self.listen: Callable[[Event], None] = lambda _: None
         self._store = store
         self._unwritten = 0
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
 
     def note(self, name: str, kind: Kind, text: str, *, version: int = 0, severity: Severity = "info") -> None:
-        at_s = time.time()
+        """Write an event down and tell it. Returns at once."""
+        event = Event(id=0, name=name, at_s=time.time(), kind=kind, severity=severity, version=version, text=text)
+        with contextlib.suppress(RuntimeError):  # closed: the supervisor ends, and takes nobody's word any more
+            self._thread.submit(self._write, event, asyncio.get_running_loop())
+
+    def flush(self, timeout_s: float) -> None:
+        """Wait until all that was noted so far is written down; not for the loop. Raises `TimeoutError`."""
+        self._thread.submit(lambda: None).result(timeout_s)
+
+    def close(self) -> None:
+        """Take no more, and write down what was noted."""
+        self._thread.shutdown(wait=True)
+
+    def _write(self, event: Event, loop: asyncio.AbstractEventLoop) -> None:
         try:
-            number = add_event(
-                self._store.metrics_file(name), at_s=at_s, kind=kind, severity=severity, version=version, text=text
-            )
+            number = add_event(self._store.metrics_file(event.name), event)
         except (sqlite3.Error, OSError) as error:
-            log.warning("%s: an event is not written down (%s): %s %s", name, error, kind, text)
+            log.warning("%s: an event is not written down (%s): %s %s", event.name, error, event.kind, event.text)
             self._unwritten -= 1
             number = self._unwritten
-        self.listen(Event(id=number, name=name, at_s=at_s, kind=kind, severity=severity, version=version, text=text))
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            loop.call_soon_threadsafe(self._tell, msgspec.structs.replace(event, id=number))
+
+    def _tell(self, event: Event) -> None:
+        self.listen(event)
 
 
 def told(before: Desired | None, after: Desired, *, fresh: bool) -> tuple[Kind, str]:

@@ -37,6 +37,7 @@ class Showing:
         self._observatory = Observatory()
         self.activities = Activities(self._told)
         self.broadcast = Broadcast(self.glances, self.activities.current)
+        self._journal = journal
         journal.listen = self.broadcast.event
 
     def glances(self) -> list[Glance]:
@@ -45,17 +46,22 @@ class Showing:
 
     def view(self, name: str) -> View:
         """Everything of one deployment besides its points. Raises `UnknownDeployment`."""
+        self._written()
         return self._glances.view(self._deployments.status(name), self._deployments.desired(name))
 
     def series(self, name: str, seconds: float, points: int, until: float | None) -> Series:
         """A window of a deployment. Raises `UnknownDeployment` or `InvalidOption`."""
         recorded = bool(self._deployments.desired(name).settings.get("metrics", True))
-        self._observatory.flush(name).result(_FLUSH_S)
+        try:
+            self._observatory.flush(name).result(_FLUSH_S)
+        except TimeoutError:
+            log.warning("%s: what was observed last is not written down yet: the disk is slow", name)
         return series(self._store.metrics_file(name), name, seconds, points, until, recorded=recorded)
 
     def events(self, name: str, seconds: float) -> list[Event]:
         """What happened to it in the last `seconds`, oldest first. Raises `UnknownDeployment`."""
         self._deployments.status(name)
+        self._written()
         return events(self._store.metrics_file(name), name, time.time() - seconds)
 
     def test(self, name: str, rows: int) -> Probe:
@@ -80,23 +86,30 @@ class Showing:
     async def close(self) -> None:
         """End all streams, and write down what was observed."""
         self.broadcast.close()
+        await asyncio.to_thread(self._journal.close)
         await asyncio.wrap_future(self._observatory.close())
 
     async def _observe(self) -> None:
         subjects = [
             Subject(
                 name=desired.name,
-                processes=tuple((worker.pid, worker.create_time) for worker in status.workers),
+                processes=tuple((worker.pid, worker.create_time) for worker in workers),
                 folder=self._store.folder(desired.name),
                 file=self._store.metrics_file(desired.name),
                 recorded=bool(desired.settings.get("metrics", True)),
             )
-            for status, desired in self._deployments.wanted()
+            for desired, workers in self._deployments.observed()
         ]
         watched = [subject.name for subject in subjects if self.broadcast.wants(subject.name)]
         for point in await asyncio.wrap_future(self._observatory.observe(time.time(), subjects, watched)):
             self.broadcast.point(point)
         self.broadcast.refresh()
+
+    def _written(self) -> None:
+        try:
+            self._journal.flush(_FLUSH_S)
+        except TimeoutError:
+            log.warning("the latest events are not written down yet: the disk is slow")
 
     def _told(self, activity: Activity) -> None:
         self.broadcast.activity(activity)

@@ -23,9 +23,9 @@ from world import until
 import autodeploy_magic as ad
 from autodeploy_magic import cli, settings, tls
 from autodeploy_magic.address import address_of
-from autodeploy_magic.errors import InvalidOption, MissingPackage, StartFailed, SupervisorFailed, Unauthorized
 from autodeploy_magic.calling.http import Connection
 from autodeploy_magic.calling.snippets import Snippets, snippets
+from autodeploy_magic.errors import InvalidOption, MissingPackage, StartFailed, SupervisorFailed, Unauthorized
 from autodeploy_magic.notebook.text import OPEN_TEXT
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.client import connect

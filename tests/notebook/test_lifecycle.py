@@ -22,6 +22,8 @@ from versions import NAMES, X, Y
 import autodeploy_magic as ad
 from autodeploy_magic import cli, settings
 from autodeploy_magic.address import address_of
+from autodeploy_magic.calling.http import Connection
+from autodeploy_magic.calling.snippets import snippets
 from autodeploy_magic.errors import (
     BadSample,
     BodyTooLarge,
@@ -34,8 +36,6 @@ from autodeploy_magic.errors import (
     UnknownDeployment,
     UnknownVersion,
 )
-from autodeploy_magic.calling.http import Connection
-from autodeploy_magic.calling.snippets import snippets
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.client import connect
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from records import make_status, make_version
 
+from autodeploy_magic.calling.snippets import Snippets
 from autodeploy_magic.contracts import Difference, WorkerState
 from autodeploy_magic.notebook.html import Markup, element
 from autodeploy_magic.notebook.result import Card, Outcome, Plan, ShownStatus
-from autodeploy_magic.calling.snippets import Snippets
 from autodeploy_magic.notebook.text import ago_text, seconds_text, size_text, value_text
 from autodeploy_magic.notebook.views import (
     Answer,
