@@ -118,6 +118,20 @@ describe('figures and charts', () => {
     expect(transport.last('/series').path).toContain('seconds=3600&points=600');
   });
 
+  it('show no outage before the deployment was there', async () => {
+    const now = Math.floor(Date.now() / 1000);
+    const [first] = view.events;
+    if (first === undefined) throw new Error('the golden file has no events');
+    view.events = [{ ...first, kind: 'deployed', at_s: now - 60 }];
+    transport.answer = (_, path) => {
+      if (path.endsWith('/view')) return structuredClone(view);
+      const alive = Array.from({ length: 300 }, (_one, i) => (i > 245 ? 6e7 : null));
+      return path.includes('/series') ? series(now - 300, 1, 'memory_bytes', alive) : undefined;
+    };
+    await live();
+    expect(drawing.frames.get('latency')?.outages).toMatchObject([{ from: now - 60, to: now - 54 }]);
+  });
+
   it('have a table of figures and more charts, when they are unfolded', async () => {
     await live();
     button('More charts').click();

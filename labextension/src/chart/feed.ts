@@ -9,6 +9,8 @@ import { pointsOf, TimeGrid } from './window';
 const LAG_S = 2;
 const MOST_POINTS = 600;
 const RETRY_MS = 4000;
+/** Points come each second. Later than this, time goes on without them. */
+const POINTS_MS = 1500;
 
 export class Feed implements Disposable {
   grid: TimeGrid;
@@ -27,6 +29,7 @@ export class Feed implements Disposable {
   private loading = false;
   private retry: ReturnType<typeof setTimeout> | undefined;
   private tailMs = 0;
+  private heardMs = 0;
   private readonly path: string;
   private readonly subscription: Disposable;
 
@@ -43,6 +46,7 @@ export class Feed implements Disposable {
     this.subscription = store.subscribe((change) => {
       if (change.point?.name === name && this.grid.step === 1 && !this.frozen) {
         this.grid.put(change.point.t, store.reader(change.point));
+        this.heardMs = Date.now();
         this.changed();
       }
       if (change.gone?.includes(name) === true || (change.state ?? 'open') !== 'open') this.stale = true;
@@ -102,6 +106,7 @@ export class Feed implements Disposable {
   tick(): void {
     if (this.frozen) return;
     const { step } = this.grid;
+    if (step === 1 && Date.now() - this.heardMs < POINTS_MS) return; // each point moves the time on: one picture a second
     const before = this.grid.revision;
     this.grid.advance(step === 1 ? Math.floor(this.store.now()) - LAG_S : this.store.now());
     if (step > 1 && this.loaded && Date.now() - this.tailMs >= Math.min(step, 30) * 1000)

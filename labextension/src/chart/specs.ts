@@ -51,7 +51,7 @@ const latencyTick = (value: number): string =>
 const tenths = (value: number): string => (value === 0 ? '0' : countText(value));
 const bytesPerSecond = (value: number | null): string =>
   value === null ? sizeText(value) : `${sizeText(value)}/s`;
-const sizeTick = (value: number): string => (value === 0 ? '0' : sizeText(value));
+const sizeTick = (value: number): string => (value === 0 ? '0' : sizeText(value).replace(/\.0 /, ' '));
 
 export function plotSpecs(trans: Trans): PlotSpec[] {
   return [

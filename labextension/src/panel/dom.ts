@@ -64,3 +64,11 @@ export function focusable(node: HTMLElement): HTMLElement[] {
   );
   return [...found].filter((element) => !element.matches('[disabled], [hidden] *, [hidden]'));
 }
+
+/** Shift what floats so that it stays within its panel. */
+export function keepWithin(floating: HTMLElement): void {
+  floating.style.removeProperty('--adm-shift');
+  const panel = floating.closest('.adm-panel')?.getBoundingClientRect();
+  const over = floating.getBoundingClientRect().right - (panel?.right ?? Infinity) + 8;
+  if (over > 0) floating.style.setProperty('--adm-shift', `${-over}px`);
+}

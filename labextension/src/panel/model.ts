@@ -125,7 +125,9 @@ export class Model implements Disposable {
   /** Since when the deployment is known to have been there, in seconds since the epoch. */
   get since(): number {
     const built = (this.view?.versions ?? []).map((version) => Date.parse(version.created_at) / 1000);
-    return Math.min(Infinity, ...built.filter((time) => !Number.isNaN(time)));
+    const oldest = Math.min(Infinity, ...built.filter((time) => !Number.isNaN(time)));
+    const deployed = this.events.find((event) => event.kind === 'deployed');
+    return Math.max(oldest, deployed?.at_s ?? oldest);
   }
 
   subscribe(listener: () => void): Disposable {
@@ -159,18 +161,22 @@ export class Model implements Disposable {
         pending.steps.set(step.step, step);
         this.changed();
       });
-      this.pending = null;
+      await this.read(); // what is told as done is what the panel shows
+      this.end();
       const told = done(result);
       this.notify({ tone: 'ok', ...(typeof told === 'string' ? { what: told } : told) });
       return result;
     } catch (thrown) {
-      this.pending = null;
+      this.end();
       this.fail(thrown);
-      return null;
-    } finally {
-      this.endedMs = Date.now();
       this.readSoon(0);
+      return null;
     }
+  }
+
+  private end(): void {
+    this.pending = null;
+    this.endedMs = Date.now();
   }
 
   fail(thrown: unknown): void {

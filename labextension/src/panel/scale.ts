@@ -1,7 +1,7 @@
 // Scale: how many workers, in a small popover at its button.
 
 import type { Status } from '../api/types';
-import { freshId, h, setHidden, setText } from './dom';
+import { freshId, h, keepWithin, setHidden, setText } from './dom';
 import { button, disable, type Context } from './part';
 
 const MOST = 64;
@@ -108,6 +108,7 @@ export class ScalePopover {
     const machine = cores > 0 ? trans('This machine has %1 cores.', cores) : '';
     const many = cores > 0 && workers > cores ? ` ${trans('More workers than cores share them.')}` : '';
     setText(this.note, machine + many);
+    keepWithin(this.box);
   }
 
   private scale(): void {

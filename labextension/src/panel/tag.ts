@@ -1,6 +1,6 @@
 // A badge that tells more when it is pointed at, focused or pressed.
 
-import { freshId, h, setClass, setHidden, setText } from './dom';
+import { freshId, h, keepWithin, setClass, setHidden, setText } from './dom';
 
 export class Tag {
   readonly node: HTMLElement;
@@ -44,12 +44,6 @@ export class Tag {
   private show(shown: boolean): void {
     const wanted = shown && this.bubble.textContent !== '';
     setHidden(this.bubble, !wanted);
-    if (!wanted) return;
-    // Keep it within the panel.
-    this.bubble.style.removeProperty('--adm-shift');
-    const panel = this.node.closest('.adm-panel')?.getBoundingClientRect();
-    if (panel === undefined) return;
-    const over = this.bubble.getBoundingClientRect().right - panel.right + 8;
-    if (over > 0) this.bubble.style.setProperty('--adm-shift', `${-over}px`);
+    if (wanted) keepWithin(this.bubble);
   }
 }
