@@ -1,108 +1,164 @@
-"""Take the README's picture: the quickstart's deploy cell in a real JupyterLab, photographed by a real browser.
+"""Take the README's pictures: a real JupyterLab and real deployments, photographed by a real browser.
 
     pip install playwright && apt-get install chromium
-    python docs/picture.py docs/quickstart.png [--dark]
+    python docs/picture.py docs/quickstart.png        the quickstart's deploy cell
+    python docs/picture.py docs/panel.png             the panel in JupyterLab, with the sidebar
+    python docs/picture.py docs/panel-dark.png        the same, dark
 
-Runs in a state folder of its own and cleans up after itself.
+Runs in a state folder of its own and cleans up after itself. JupyterLab, the browser and the load are those of tests/.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
-import secrets
-import shutil
-import socket
-import subprocess
 import sys
 import tempfile
-import time
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import httpx
-import nbformat
-from playwright.sync_api import sync_playwright
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-ROOT = Path(__file__).parents[1]
-CELLS = [
-    """%load_ext autodeploy_magic
+if TYPE_CHECKING:
+    from labpage import Lab, Panel
+
+PREPARE = """%load_ext autodeploy_magic
 from sklearn.datasets import load_wine
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import train_test_split
 
 X, y = load_wine(return_X_y=True, as_frame=True)
-X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)""",
-    """%%deploy wine --sample X_test --labels y_test --out dep
-model = RandomForestClassifier(300, random_state=0).fit(X_train, y_train)""",
-]
+X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)"""
+DEPLOY = """%%deploy wine --sample X_test --labels y_test --out dep
+model = RandomForestClassifier(300, random_state=0).fit(X_train, y_train)"""
+OTHERS = """import autodeploy_magic as ad
+from sklearn.datasets import load_digits, load_iris
+from sklearn.linear_model import LogisticRegression
+
+for name, (rows, labels) in {"iris": load_iris(return_X_y=True), "digits": load_digits(return_X_y=True)}.items():
+    ad.deploy(LogisticRegression(max_iter=5000).fit(rows, labels), name, rows[:50], quiet=True)
+ad.attach("digits").stop()"""
+
+LOOK_S = 125
+"""How long there is load before the picture: as long as the lines in the sidebar are."""
 
 
 def main() -> None:
-    """Write the picture to the path given on the command line."""
-    target, dark = Path(sys.argv[1]).resolve(), "--dark" in sys.argv
-    folder = Path(tempfile.mkdtemp())
-    environment = {**os.environ, "AUTODEPLOY_HOME": str(folder / "home"), "JUPYTER_CONFIG_DIR": str(folder / "config")}
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
-    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
-    nbformat.write(notebook, folder / "picture.ipynb")
-    settings = folder / "config/lab/user-settings/@jupyterlab/apputils-extension"
-    settings.mkdir(parents=True)
-    (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
-    if dark:
-        (settings / "themes.jupyterlab-settings").write_text('{"theme": "JupyterLab Dark"}')
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    token = secrets.token_urlsafe(16)
-    lab = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser"),
-            *(f"--port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"),
-        ],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+    """Write the picture that is named on the command line."""
+    target = Path(sys.argv[1]).resolve()
+    dark = "--dark" in sys.argv or target.stem.endswith("-dark")
+    take, width, height = (_panel, 1280, 975) if target.stem.startswith("panel") else (_quickstart, 1000, 1300)
+    with _in_front_of_lab(dark=dark, width=width, height=height) as lab:
+        take(lab, target)
+    _shrink(target)
+
+
+def _quickstart(lab: Lab, target: Path) -> None:
+    notebook = lab.notebook(PREPARE, DEPLOY, name="quickstart.ipynb")
+    lab.command("application:toggle-left-area")
+    notebook.run_all()
+    panel = notebook.panel(1).live()
+    panel.node.locator(".adm-jobs").wait_for(state="hidden")
+    bottom = panel.node.bounding_box()
+    assert bottom is not None
+    lab.page.screenshot(
+        path=target, clip={"x": 0, "y": 56, "width": 968, "height": bottom["y"] + bottom["height"] - 44}
     )
+
+
+def _panel(lab: Lab, target: Path) -> None:
+    from sklearn.datasets import load_iris, load_wine
+
+    others = lab.notebook(OTHERS, name="others.ipynb")
+    others.run_all()
+    others.save()
+    lab.command("application:close")
+    notebook = lab.notebook(PREPARE, DEPLOY, name="wine.ipynb")
+    notebook.run_all()
+    panel = notebook.panel(1).live()
+    sidebar = lab.sidebar
+    sidebar.state("wine", "running")
+    lab.page.evaluate("() => document.activeElement.blur()")
+    with (
+        _visitors("wine", load_wine(as_frame=True).data.to_dict("records"), 40),
+        _visitors("iris", load_iris().data.tolist(), 14),
+    ):
+        lab.page.wait_for_timeout(LOOK_S * 600)
+        panel.press("Scale · 1")
+        panel.node.get_by_label("Workers").fill("2")
+        panel.node.get_by_role("button", name="Apply").click()
+        panel.button("Scale · 2").wait_for()
+        lab.page.wait_for_timeout(LOOK_S * 400)
+        _show(panel)
+        lab.page.screenshot(path=target)
+
+
+def _show(panel: Panel) -> None:
+    """Have the whole panel in the picture, with nothing pointed at."""
+    panel.window("1 min")
+    panel.page.mouse.move(5, 5)
+    panel.node.evaluate("(node) => { document.activeElement.blur(); node.scrollIntoView({ block: 'end' }) }")
+    panel.page.wait_for_timeout(1500)
+
+
+def _shrink(picture: Path) -> None:
+    """256 colours are all that such a picture has use for."""
+    from PIL import Image
+
+    with Image.open(picture) as found:
+        found.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(picture, optimize=True)
+
+
+@contextlib.contextmanager
+def _visitors(name: str, rows: list[object], most: float) -> Iterator[None]:
+    """Requests of one to eight rows while the block runs, in waves of up to `most` a second."""
+    import autodeploy_magic as ad
+
+    over = threading.Event()
+    deployment = ad.attach(name)
+
+    def send() -> None:
+        turn = 0
+        import httpx
+
+        headers = {"authorization": f"Bearer {deployment.token}"}
+        with httpx.Client(base_url=deployment.url, headers=headers, timeout=30) as client:
+            while not over.wait(1 / (most * (0.65 + 0.35 * math.sin(turn / most / 5)))):
+                size = 1 + turn * 7 % 8
+                start = turn * 5 % (len(rows) - size)
+                client.post("/predict", json={"inputs": rows[start : start + size]})
+                turn += 1
+
+    thread = threading.Thread(target=send)
+    thread.start()
     try:
-        base = f"http://127.0.0.1:{port}"
-        _wait_for(f"{base}/api?token={token}")
-        _photograph(f"{base}/doc/tree/picture.ipynb?token={token}", target)
+        yield
     finally:
-        command = [sys.executable, "-m", "autodeploy_magic", "rm", "wine"]
-        subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False)
-        stop = "from autodeploy_magic.supervisor.client import connect; from autodeploy_magic.store import Store; "
-        stop += "connect(Store()).shutdown(stop_deployments=True)"
-        subprocess.run([sys.executable, "-c", stop], env=environment, check=False)
-        lab.terminate()
-        lab.wait(30)
-        shutil.rmtree(folder, ignore_errors=True)
+        over.set()
+        thread.join()
 
 
-def _photograph(url: str, target: Path) -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        )
-        page = browser.new_page(viewport={"width": 900, "height": 1000})
-        page.goto(url, timeout=60_000)
-        page.wait_for_selector(".jp-Notebook .jp-CodeCell .cm-content", timeout=60_000)
-        page.wait_for_selector("text=(ipykernel) | Idle", timeout=60_000)
-        page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells') }")
-        page.wait_for_selector(".jp-OutputArea-output >> text=first prediction", state="attached", timeout=60_000)
-        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", timeout=60_000)
-        page.screenshot(path=str(target), clip={"x": 0, "y": 56, "width": 868, "height": 695})
-        browser.close()
+@contextlib.contextmanager
+def _in_front_of_lab(*, dark: bool, width: int, height: int) -> Iterator[Lab]:
+    from browsing import browser, new_context
+    from labpage import Lab
+    from labserver import jupyterlab
 
+    from autodeploy_magic.store import Store
+    from autodeploy_magic.supervisor.client import connect
 
-def _wait_for(url: str) -> None:
-    deadline = time.monotonic() + 60
-    while True:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        os.environ["AUTODEPLOY_HOME"] = f"{folder}/home"
         try:
-            httpx.get(url, timeout=5).raise_for_status()
-            return
-        except httpx.HTTPError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
+            with jupyterlab(Path(folder) / "jupyter") as server, browser() as found:
+                if dark:
+                    server.settings({"@jupyterlab/apputils-extension/themes": {"theme": "JupyterLab Dark"}})
+                yield Lab(server, new_context(found, viewport={"width": width, "height": height}).new_page())
+        finally:
+            connect(Store()).shutdown(stop_deployments=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ __all__ = ["Answer", "Seen", "Steady"]
 
 @dataclass(frozen=True)
 class Answer:
-    """One request: when it was sent (seconds since the epoch), how long its answer took, and HTTP's status (0: none)."""
+    """One request: when it was sent (seconds since the epoch), how long its answer took, HTTP's status or 0."""
 
     at_s: float
     seconds: float

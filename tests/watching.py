@@ -39,6 +39,11 @@ class Watching:
         """Each activity by its title, as it was told last."""
         return {m.activity.title: m.activity for m in list(self.messages) if m.activity is not None}
 
+    def state_of(self, title: str) -> str:
+        """How an activity is, "" before it was told of."""
+        found = self.activities.get(title)
+        return found.state if found is not None else ""
+
     @property
     def points(self) -> list[Point]:
         return [message.point for message in list(self.messages) if message.point is not None]

@@ -41,7 +41,7 @@ def test_a_stream_begins_with_the_whole_picture_and_goes_on_with_what_changes(wo
         world.supervisor.stop("iris")
         seen.wait(lambda: seen.glances["iris"].status.state == "stopped")
         assert seen.events[-1].kind == "stopped"
-        seen.wait(lambda: seen.activities["stop iris"].state == "done")
+        seen.wait(lambda: seen.state_of("stop iris") == "done")
         world.supervisor.remove("iris")
         seen.wait(lambda: "iris" not in seen.glances)
 
@@ -168,7 +168,7 @@ def test_an_image_needs_an_engine_and_says_so(world: World, monkeypatch: pytest.
     with watching(world.supervisor) as seen:
         with pytest.raises(ShipFailed, match="not a container engine"):
             world.supervisor.containerize("iris", quiet, "scissors")
-        seen.wait(lambda: seen.activities["containerize iris"].state == "failed")
+        seen.wait(lambda: seen.state_of("containerize iris") == "failed")
 
 
 @pytest.mark.parametrize("name", ["nobody", "never-made"])

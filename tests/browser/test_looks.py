@@ -1,0 +1,139 @@
+"""How it looks and reads: light and dark, wide and narrow, by eye and by screen reader."""
+
+from __future__ import annotations
+
+import pytest
+from browsing import AXE, violations
+from labpage import Lab, Panel
+from playwright.sync_api import expect
+from steady import Steady
+from versions import X
+from world import World, until
+
+THEMES = ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast")
+
+OVERFLOWING = """(panel) => {
+    const edge = panel.getBoundingClientRect().right + 0.5
+    const scrolls = (node) => node !== panel && (node.closest('.adm-scroll, pre, .adm-spoken') !== null)
+    const found = [...panel.querySelectorAll('*')].filter((node) => {
+        const box = node.getBoundingClientRect()
+        return box.width > 0 && box.right > edge && !scrolls(node)
+    })
+    return found.map((node) => `${node.tagName}.${node.getAttribute('class')}: ${node.textContent.slice(0, 40)}`)
+}"""
+
+
+@pytest.fixture
+def busy(lab: Lab, world: World) -> Lab:
+    """Lab with something to look at: two versions, some load that was, an event, and a deployment that is stopped."""
+    url = world.serve(world.version("iris"), "iris").url
+    with Steady(url, world.headers(), X[:1].tolist(), 50) as load:
+        until(lambda: len(load.answers) > 100)
+    world.serve(world.version("iris", c=0.01), "iris")
+    world.serve(world.version("churn"), "churn")
+    world.supervisor.stop("churn")
+    lab.open()
+    return lab
+
+
+def put_to(panel: Panel, width: int) -> None:
+    """Give the panel that much room."""
+    panel.node.evaluate("(node, width) => { node.parentElement.style.width = `${width}px` }", width)
+    until(lambda: abs((panel.node.bounding_box() or {"width": 0})["width"] - width) < 40)
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="needs labextension/node_modules: `make labextension`")
+@pytest.mark.parametrize("theme", THEMES)
+def test_everybody_can_read_and_reach_it(busy: Lab, theme: str) -> None:
+    busy.theme(theme)
+    busy.sidebar.state("churn", "stopped")
+    panel = busy.panel_tab("iris").live()
+    found = violations(busy.page, ".adm-Sidebar") + violations(busy.page, ".adm-panel")
+    panel.press("Code")
+    panel.node.get_by_role("button", name="More charts").click()
+    panel.node.get_by_role("button", name="Table of figures").click()
+    expect(panel.node.locator(".adm-table")).to_be_visible()
+    found += violations(busy.page, ".adm-panel")
+    panel.press("Logs")
+    found += violations(busy.page, ".adm-drawer")
+    panel.press("Test")
+    expect(panel.drawer).to_contain_text("200")
+    found += violations(busy.page, ".adm-drawer")
+    for button in ("Re-tune", "Roll back"):
+        panel.press(button)
+        found += violations(busy.page, ".adm-dialog")
+        busy.page.keyboard.press("Escape")
+    panel.press("Scale")
+    found += violations(busy.page, ".adm-popover")
+    assert "\n".join(found) == ""
+
+
+@pytest.mark.parametrize("width", [320, 400, 640])
+def test_a_narrow_panel_cuts_nothing_off(busy: Lab, width: int) -> None:
+    panel = busy.panel_tab("iris").live()
+    put_to(panel, width)
+    until(lambda: panel.node.evaluate(OVERFLOWING) == [])
+    assert panel.node.evaluate("(node) => node.scrollWidth <= node.clientWidth")
+    for button in ("Code", "Test", "Logs"):
+        panel.press(button)
+        expect(panel.drawer).to_be_visible()
+        assert panel.node.evaluate(OVERFLOWING) == []
+    panel.press("Re-tune")
+    assert panel.node.evaluate(OVERFLOWING) == []
+
+
+def test_the_charts_take_the_themes_colours(busy: Lab) -> None:
+    panel = busy.panel_tab("iris").live()
+    light = panel.picture()
+    background = panel.node.evaluate("(node) => getComputedStyle(node).backgroundColor")
+    busy.theme("JupyterLab Dark")
+    expect(panel.node).not_to_have_css("background-color", background)
+    until(lambda: panel.picture() != light)
+
+
+DOTS = """(canvas) => {
+    const rows = Math.round(12 * devicePixelRatio)
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, rows)
+    let dots = 0
+    let inside = false
+    for (let x = 0; x < canvas.width; x += 1) {
+        let coloured = false
+        for (let y = 0; y < rows; y += 1) {
+            const [r, g, b, a] = data.slice(4 * (y * canvas.width + x), 4 * (y * canvas.width + x) + 4)
+            coloured ||= a > 128 && Math.max(r, g, b) - Math.min(r, g, b) > 60
+        }
+        if (coloured && !inside) dots += 1
+        inside = coloured
+    }
+    return dots
+}"""
+"""How many coloured dots are in a row at the top of a chart: each mark has one, and its text is grey."""
+
+
+def test_what_happened_is_marked_on_the_charts(busy: Lab, world: World) -> None:
+    panel = busy.panel_tab("iris").live()
+    panel.window("1 min")
+    top = panel.charts.locator("canvas").first
+    until(lambda: top.evaluate(DOTS) >= 1)
+    before = top.evaluate(DOTS)
+    world.supervisor.restart("iris", lambda progress: None)
+    expect(panel.events.first).to_contain_text("restarted")
+    until(lambda: top.evaluate(DOTS) > before)
+
+
+def test_what_is_pressed_by_keyboard_stays_with_the_keyboard(busy: Lab) -> None:
+    panel = busy.panel_tab("iris").live()
+    panel.button("Test").focus()
+    busy.page.keyboard.press("Enter")
+    expect(panel.drawer).to_be_visible()
+    panel.drawer.get_by_role("button", name="Close").focus()
+    busy.page.keyboard.press("Escape")
+    expect(panel.drawer).to_be_hidden()
+    expect(panel.button("Test")).to_be_focused()
+    panel.button("Re-tune").focus()
+    busy.page.keyboard.press("Enter")
+    for _ in range(12):
+        busy.page.keyboard.press("Tab")
+    assert panel.dialog.evaluate("(node) => node.contains(document.activeElement)")
+    busy.page.keyboard.press("Escape")
+    expect(panel.button("Re-tune")).to_be_focused()
