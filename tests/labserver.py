@@ -89,7 +89,8 @@ class LabServer:
     def lab(self, notebook: str = "", *, workspace: str = "") -> str:
         """The address of JupyterLab, of a notebook in it, or of the workspace with its layout."""
         room = f"lab/workspaces/{workspace}" if workspace else "lab"
-        return f"{self.base}{room}{f'/tree/{notebook}' if notebook else ''}?token={self.token}"
+        fresh = "" if workspace else "reset&"  # none of what was open before
+        return f"{self.base}{room}{f'/tree/{notebook}' if notebook else ''}?{fresh}token={self.token}"
 
     def notebook7(self, notebook: str = "") -> str:
         """The address of a notebook in Notebook 7, or of its list of files."""

@@ -1,4 +1,6 @@
-"""One JupyterLab, one supervisor and one browser for everything here; each test has a person of its own.
+"""One JupyterLab, one supervisor and one browser for each file here; each test has a person of its own.
+
+No longer than for a file: a browser that runs keeps an event loop running, which other tests want for themselves.
 
 What a test leaves is ended after it: kernels, sessions, deployments. Where it fails, a picture of each of its pages and
 a trace (`playwright show-trace trace.zip`) lie in its temporary folder, which the report names.
@@ -49,7 +51,7 @@ def pytest_runtest_makereport(
     return report
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The supervisor that the kernels and the Jupyter Server find: the environment names its state folder."""
     with pytest.MonkeyPatch.context() as patch:
@@ -63,7 +65,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     settings.reset()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
     """JupyterLab with what is in labextension/ now, built where that has changed."""
     subprocess.run([sys.executable, str(ROOT / "tools" / "assets.py"), "lab"], check=True, timeout=300)
@@ -71,14 +73,14 @@ def server(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def bare_server(server: LabServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
     """The same without the server's extension: what is left of us is the front end, and the kernel."""
     with jupyterlab(tmp_path_factory.mktemp("bare"), extended=False) as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     with browser() as found:
         yield found
