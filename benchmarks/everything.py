@@ -18,6 +18,8 @@ from serving.report import RESULTS, WORDS, Target, grid, run
 GROUPS = {
     "deploying": ["load_ext", "cell_to_prediction"],
     "serving": ["one_row", "tensors", "workers", "batching_http"],
+    "looking": ["relay", "panel"],
+    "observing": ["sampling", "day"],
     "robustness": ["swaps", "kills", "idle", "soak"],
 }
 HERE = Path(__file__).parent
