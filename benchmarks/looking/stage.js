@@ -6,10 +6,11 @@ const COLUMNS = [
   'requests_per_s', 'refused_per_s', 'failed_per_s', 'p50_s', 'p95_s', 'p99_s', 'in_flight', 'waiting', 'bytes_in_per_s',
   'bytes_out_per_s', 'cpu_cores', 'memory_bytes', 'disk_bytes', 'disk_free_bytes', 'gpu_share', 'gpu_memory_bytes',
 ];
-const wave = (t, k) => 1 + 0.3 * Math.sin((t * k) / 7) + 0.2 * Math.sin(t * 1.7 * k) + 0.1 * Math.random();
+// As a deployment's figures look: a rate that rises and falls, medians that are steady, a p99 that is not.
+const wave = (t, noise) => 1 + 0.2 * Math.sin(t / 47) + noise * (Math.random() - 0.5);
 const valuesAt = (t) => [
-  212 * wave(t, 1), 0, 0, 0.0019 * wave(t, 1), 0.0027 * wave(t, 2), 0.0034 * wave(t, 3), Math.round(3 * wave(t, 1)), 0,
-  42400, 61480, 0.34 * wave(t, 2), 64e6 + 4e6 * wave(t, 1), 1.8e6, 1.2e11, null, null,
+  212 * wave(t, 0.1), 0, 0, 0.0019 * wave(t, 0.1), 0.0027 * wave(t, 0.3), 0.0038 * wave(t, 1), Math.round(3 * wave(t, 1)),
+  0, 42400, 61480, 0.34 * wave(t, 0.2), 64e6 + 4e5 * wave(t, 1), 1.8e6, 1.2e11, null, null,
 ];
 
 const realNow = Date.now.bind(Date);
