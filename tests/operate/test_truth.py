@@ -151,11 +151,6 @@ def made_slow() -> Any:
     return predict
 
 
-def close_to(measured: float) -> Any:
-    """Within 5 % or a millisecond."""
-    return pytest.approx(measured, rel=0.05, abs=0.001)
-
-
 def check(world: World, load: KnownLoad, start: float) -> bool:
     """Compare a step of ten seconds; whether its latencies were compared, too."""
     found = series(world.store.metrics_file("iris"), "iris", STEP_S, 1, until=start + STEP_S)
@@ -170,8 +165,12 @@ def check(world: World, load: KnownLoad, start: float) -> bool:
     if not load.quiet(start):
         return False
     latencies = sorted(answer.seconds for answer in measured)
+    last = len(latencies) - 1
     for name, q in (("p50_s", 0.5), ("p95_s", 0.95), ("p99_s", 0.99)):
-        assert shown[name] == close_to(latencies[int(q * (len(latencies) - 1))]), name
+        rank = int(q * last)
+        # One answer may be of the step before for the client, and of this one for the worker: its neighbours will do.
+        least, most = latencies[max(0, rank - 1)], latencies[min(last, rank + 1)]
+        assert 0.95 * least - 0.001 <= shown[name] <= 1.05 * most + 0.001, name
     return True
 
 
