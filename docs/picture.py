@@ -109,7 +109,8 @@ def _shrink(picture: Path) -> None:
     from PIL import Image
 
     with Image.open(picture) as found:
-        found.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(picture, optimize=True)
+        few = found.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few.save(picture, optimize=True)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,8 @@ interface Shown {
 export class ProgressList implements Part {
   readonly node: HTMLElement;
   private drawn = '';
+  /** The jobs that were under way while this panel was there, and when they ended. */
+  private readonly seen = new Set<string>();
   private readonly ended = new Map<string, number>();
 
   constructor(private readonly context: Context) {
@@ -45,7 +47,11 @@ export class ProgressList implements Part {
     const { model } = this.context;
     const now = model.store.now();
     const told = model.store.jobs(model.name).filter((activity) => {
-      if (activity.state === 'running') return model.link === 'live';
+      if (activity.state === 'running') {
+        this.seen.add(activity.id);
+        return model.link === 'live';
+      }
+      if (!this.seen.has(activity.id)) return false; // it was over before this panel was made
       const ended = this.ended.get(activity.id) ?? now;
       this.ended.set(activity.id, ended);
       return activity.state === 'done' && activity.where === 'kernel' && now - ended < LINGER_S;
