@@ -56,7 +56,8 @@ State = Literal["starting", "running", "degraded", "failed", "stopped"]
 class Column(Record, frozen=True, kw_only=True):
     """One input of a model.
 
-    `dtype` is numpy's name of it ("float64", "int32", "bool", "datetime64[ns]"), or "str" for text.
+    `dtype` is numpy's name of it ("float64", "int32", "bool", "datetime64[ns]"), "str" for text, "object" for whatever
+    JSON can say, "image" for a picture and "bytes" for a file, which JSON has in base64.
     `shape` is the shape of one row's value: () for a table's column, (4,) for a row of a 2-D array, (3, 224, 224) for a
     picture; -1 stands for a length that varies. `categories` are the values of a pandas categorical, in its order;
     `known` the only texts that the model was made to answer, where it is plain text.
@@ -76,11 +77,13 @@ class Column(Record, frozen=True, kw_only=True):
 class Signature(Record, frozen=True, kw_only=True):
     """What a request must look like: the container the person's sample came in, and its columns in order.
 
-    An ndarray or a list is one column named "inputs"; a dataframe and a dict have one for each name.
+    An ndarray or a list is one column named "inputs"; a dataframe and a dict have one for each name. `library` is the
+    one, of `registry.LIBRARIES`, whose arrays or frames the model takes in place of numpy's and pandas' ("torch").
     """
 
     container: Container
     columns: tuple[Column, ...]
+    library: str = ""
 
 
 class Output(Record, frozen=True, kw_only=True):
@@ -89,7 +92,8 @@ class Output(Record, frozen=True, kw_only=True):
     `container` says what the live object returns, so that a client can rebuild it: a numpy array, a pandas Series or
     DataFrame (`columns` are its names), a list, or any other JSON value ("json").
     `shape` is the shape of one row's value. `per_row` is false where the answer is not one item a row. `method` is the
-    live object's method that gives it ("predict", "predict_proba", "transform", "__call__").
+    live object's method that gives it ("predict", "predict_proba", "transform", "__call__"). `streams` says that the
+    answer is a generator's: its items come one after the other.
     """
 
     name: str
@@ -100,6 +104,7 @@ class Output(Record, frozen=True, kw_only=True):
     series_name: str | None = None
     per_row: bool = True
     method: str = ""
+    streams: bool = False
 
 
 class Artifact(Record, frozen=True, kw_only=True):
@@ -115,13 +120,15 @@ class Artifact(Record, frozen=True, kw_only=True):
 class Environment(Record, frozen=True, kw_only=True):
     """What the model was seen to import when it answered its sample in a clean process.
 
-    `requirements` are exact pins ("scikit-learn==1.9.1"); `local_modules` are top-level names copied into the Bento.
+    `requirements` are exact pins ("scikit-learn==1.9.1"); `local_modules` are top-level names copied into the Bento;
+    `system_libraries` are what it loaded that no distribution brings ("libgomp.so.1").
     """
 
     python: str
     platform: str
     requirements: tuple[str, ...] = ()
     local_modules: tuple[str, ...] = ()
+    system_libraries: tuple[str, ...] = ()
 
 
 class Candidate(Record, frozen=True, kw_only=True):
@@ -130,7 +137,7 @@ class Candidate(Record, frozen=True, kw_only=True):
     `one_row_s` and `batch_s` are median seconds of one call on 1 and on `batch_rows` rows, of the model alone.
     `max_difference` is the largest absolute difference between numbers (probabilities for a classifier, else relative
     to the spread of the live predictions); `agreement` the share of rows whose label or value is equal within
-    tolerance.
+    tolerance. `provider` is onnxruntime's execution provider, "" for the CPU's.
     """
 
     format: str
@@ -142,13 +149,19 @@ class Candidate(Record, frozen=True, kw_only=True):
     one_row_s: float | None = None
     batch_s: float | None = None
     batch_rows: int = 0
+    provider: str = ""
 
 
 class Trust(Record, frozen=True, kw_only=True):
-    """Whether loading the version can run code that nobody has read: green no, amber yes; and why."""
+    """Whether loading the version can run code that nobody has read: green no, amber yes; and why.
+
+    `allowed_by` is the person's choice that let an amber one be made: "--format native", "--allow-pickle", or that
+    `%%deploy` was run on an object of this kernel.
+    """
 
     level: Literal["green", "amber"]
     reason: str
+    allowed_by: str = ""
 
 
 class Version(Record, frozen=True, kw_only=True):
@@ -156,7 +169,8 @@ class Version(Record, frozen=True, kw_only=True):
 
     `digest` is over what decides its answers: model, code, signature, requirements. `created_at` is ISO 8601 in UTC.
     `format` names the model artifact that serves. `outputs` are what a request gets; `model_outputs` what the model
-    itself returns, where the person's postprocess changes it. `bento` is the tag in the deployment's own BentoML
+    itself returns, where the person's postprocess changes it. `provider` is the execution provider that an ONNX model
+    is run by, "" for the CPU's. `source` says where a model came from that was not an object of the kernel. `bento` is the tag in the deployment's own BentoML
     store; `bento_path` and `model_path` are relative to the deployment's folder.
     """
 
@@ -183,6 +197,8 @@ class Version(Record, frozen=True, kw_only=True):
     model_path: str = ""
     size_bytes: int = 0
     note: str = ""
+    provider: str = ""
+    source: str = ""
 
 
 class Traffic(Record, frozen=True, kw_only=True):

@@ -14,10 +14,28 @@ from typing import Any
 
 from autodeploy_magic.errors import BrokenPackage, MissingPackage
 
-__all__ = ["EXPORTERS", "INSTALL_HINTS", "PROTOCOLS", "RUNTIMES", "load", "need", "table"]
+__all__ = [
+    "EXPORTERS",
+    "INSTALL_HINTS",
+    "LIBRARIES",
+    "PROTOCOLS",
+    "READERS",
+    "RUNTIMES",
+    "load",
+    "need",
+    "table",
+]
 
 EXPORTERS: dict[str, str] = {
     "onnx": "autodeploy_magic.build.export.onnx:exporter",
+    "transformers": "autodeploy_magic.build.export.transformers:exporter",
+    "torch": "autodeploy_magic.build.export.torch:exporter",
+    "keras": "autodeploy_magic.build.export.keras:exporter",
+    "tensorflow": "autodeploy_magic.build.export.tensorflow:exporter",
+    "xgboost": "autodeploy_magic.build.export.xgboost:exporter",
+    "lightgbm": "autodeploy_magic.build.export.lightgbm:exporter",
+    "catboost": "autodeploy_magic.build.export.catboost:exporter",
+    "statsmodels": "autodeploy_magic.build.export.statsmodels:exporter",
     "sklearn": "autodeploy_magic.build.export.sklearn:exporter",
     "function": "autodeploy_magic.build.export.function:exporter",
 }
@@ -26,8 +44,35 @@ EXPORTERS: dict[str, str] = {
 RUNTIMES: dict[str, str] = {
     "onnx": "autodeploy_magic.serve.runtime.onnx:OnnxRunner",
     "native": "autodeploy_magic.serve.runtime.native:NativeRunner",
+    "skops": "autodeploy_magic.serve.runtime.skops:SkopsRunner",
+    "xgboost": "autodeploy_magic.serve.runtime.xgboost:XGBoostRunner",
+    "lightgbm": "autodeploy_magic.serve.runtime.lightgbm:LightGBMRunner",
+    "catboost": "autodeploy_magic.serve.runtime.catboost:CatBoostRunner",
+    "torch": "autodeploy_magic.serve.runtime.torch:TorchRunner",
+    "keras": "autodeploy_magic.serve.runtime.keras:KerasRunner",
+    "saved_model": "autodeploy_magic.serve.runtime.saved_model:SavedModelRunner",
+    "transformers": "autodeploy_magic.serve.runtime.transformers:TransformersRunner",
 }
-"""Model format → what runs it in a worker."""
+"""`formats.Format.runtime` → what runs it in a worker."""
+
+READERS: dict[str, str] = {
+    "onnx": "autodeploy_magic.build.read.onnx:reader",
+    "pickle": "autodeploy_magic.build.read.pickle:reader",
+    "skops": "autodeploy_magic.build.read.skops:reader",
+    "safetensors": "autodeploy_magic.build.read.safetensors:reader",
+    "keras": "autodeploy_magic.build.read.keras:reader",
+    "saved_model": "autodeploy_magic.build.read.saved_model:reader",
+    "boosters": "autodeploy_magic.build.read.boosters:reader",
+    "mlflow": "autodeploy_magic.build.read.mlflow:reader",
+}
+"""Kinds of files that `--file` takes, in the order they are asked; the first that recognises the path reads it."""
+
+LIBRARIES: dict[str, str] = {
+    "polars": "autodeploy_magic.wire.libraries.polars:library",
+    "torch": "autodeploy_magic.wire.libraries.torch:library",
+    "tensorflow": "autodeploy_magic.wire.libraries.tensorflow:library",
+}
+"""Top-level module of a container that is neither numpy's nor pandas' → how it becomes one of these, and back."""
 
 PROTOCOLS: dict[str, str] = {
     "predict": "autodeploy_magic.serve.protocols.predict:Predict",
@@ -42,7 +87,14 @@ PROTOCOLS: dict[str, str] = {
 }
 """Protocols that a deployment's port speaks; the first words the refusals of paths that none of them knows."""
 
-TABLES: dict[str, dict[str, str]] = {"exporters": EXPORTERS, "runtimes": RUNTIMES, "protocols": PROTOCOLS}
+TABLES: dict[str, dict[str, str]] = {
+    "exporters": EXPORTERS,
+    "runtimes": RUNTIMES,
+    "readers": READERS,
+    "libraries": LIBRARIES,
+    "protocols": PROTOCOLS,
+    "formats": {},  # ours are records, not modules: `formats.FORMATS`
+}
 
 INSTALL_HINTS: dict[str, str] = {
     "skl2onnx": "pip install 'autodeploy_magic[sklearn]'",
@@ -53,13 +105,29 @@ INSTALL_HINTS: dict[str, str] = {
     "h2": "pip install 'autodeploy_magic[grpc]'",
     "cryptography": "pip install 'autodeploy_magic[tls]'",
     "opentelemetry": "pip install 'autodeploy_magic[otel]'",
+    "xgboost": "pip install 'autodeploy_magic[boosters]'",
+    "lightgbm": "pip install 'autodeploy_magic[boosters]'",
+    "catboost": "pip install 'autodeploy_magic[boosters]'",
+    "onnxmltools": "pip install 'autodeploy_magic[boosters]'",
+    "torch": "pip install 'autodeploy_magic[torch]'",
+    "onnxscript": "pip install 'autodeploy_magic[torch]'",
+    "safetensors": "pip install 'autodeploy_magic[torch]'",
+    "tensorflow": "pip install 'autodeploy_magic[tensorflow]'",
+    "keras": "pip install 'autodeploy_magic[tensorflow]'",
+    "tf2onnx": "pip install 'autodeploy_magic[tensorflow]'",
+    "transformers": "pip install 'autodeploy_magic[transformers]'",
+    "skops": "pip install 'autodeploy_magic[sklearn]'",
+    "mlflow": "pip install 'autodeploy_magic[mlflow]'",
+    "model_signing": "pip install 'autodeploy_magic[signing]'",
+    "shap": "pip install 'autodeploy_magic[explain]'",
+    "PIL": "pip install pillow",
 }
 """Top-level module → the command that brings it. A module without an entry is installed under its own name."""
 
 
 @cache
 def table(name: str) -> dict[str, str]:
-    """Return the table `name` ("exporters", "runtimes", "protocols"): those of installed entry points, then ours.
+    """Return the table `name`, a key of `TABLES`: those of installed entry points, then ours.
 
     An entry point that reuses one of our names is ignored: a package cannot silently replace a built-in.
     """

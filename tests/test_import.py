@@ -9,8 +9,11 @@ import sys
 HEAVY = [
     "anywidget",
     "bentoml",
+    "catboost",
     "httpx",
     "ipywidgets",
+    "keras",
+    "lightgbm",
     "matplotlib",
     "onnx",
     "onnxruntime",
@@ -18,7 +21,11 @@ HEAVY = [
     "scipy",
     "sklearn",
     "starlette",
+    "tensorflow",
+    "torch",
+    "transformers",
     "uvicorn",
+    "xgboost",
 ]
 
 

@@ -1,6 +1,7 @@
 """MODEL → BENTO: from a live object in a kernel to a verified, versioned Bento.
 
     flow.py          build(): capture → export → verify → package, in order
+    read/            a model that is a file, one kind a file
     find.py          which object in the notebook is the model
     request.py       what the person asks for, and whether that can be had
     sample.py        the sample → the signature of a request (column.py: one column of it)
@@ -11,6 +12,7 @@
     export/          the model in the formats it can have, one file a framework
     history.py       what earlier versions measured already
     speed.py         how fast the live object is in its kernel
+    trial.py         which formats are tried, in which order
     verify.py        each format replayed in a clean process against the live object; the fastest that passes is kept
     compare.py       two answers to the same rows: how far apart
     metric.py        with labels: how good the packaged version is, beside the live object

@@ -20,13 +20,11 @@ from autodeploy_magic.build.request import CODE, BuildRequest, check_labels, exp
 from autodeploy_magic.build.sample import Sample, read_sample, take
 from autodeploy_magic.contracts import Output
 from autodeploy_magic.errors import AutodeployError, ExportFailed, ModelTooLarge
+from autodeploy_magic.formats import format_of
 from autodeploy_magic.store import file_sha256
-from autodeploy_magic.wire import describe, to_request
+from autodeploy_magic.wire import describe, in_library, to_request
 
-__all__ = ["FILES", "MODULES", "Captured", "capture"]
-
-FILES = {"native": "model.pkl", "onnx": "model.onnx", "onnx-float64": "model-float64.onnx"}
-"""Format → the name of its file."""
+__all__ = ["MODULES", "Captured", "capture", "files_of"]
 
 MODULES = "modules"
 """The folder of a version that holds the person's own modules."""
@@ -57,9 +55,16 @@ class Captured:
     digest: str
 
     @property
+    def model_modules(self) -> set[str]:
+        """Top-level modules that the live object's own formats are made of, before any was replayed."""
+        named = self.exporter.modules(self.request.model) | (self.native.modules if self.native else frozenset())
+        return _tops(named) | set(self.exporter.packages)
+
+    @property
     def fed(self) -> Any:
         """What the model itself is fed: the rows as preprocess leaves them."""
         rows = take(self.rows, range(len(self.row_numbers)))  # preprocess may change what it is given
+        rows = in_library(self.sample.signature, rows)
         return self.request.code["preprocess"](rows) if "preprocess" in self.request.code else rows
 
 
@@ -81,6 +86,7 @@ def capture(request: BuildRequest, folder: Path) -> Captured:
     code = _pickle_code(request, folder)
     native, failure = _pickle_model(request, exporter, folder)
     referred = {module for pickled in (code, native) if pickled for module in pickled.modules}
+    referred |= exporter.modules(request.model)
     local = environment.local_modules(referred)
     files = environment.copy_modules(local, folder / MODULES)
     captured = Captured(
@@ -144,9 +150,9 @@ def _pickle_model(
     request: BuildRequest, exporter: Exporter, folder: Path
 ) -> tuple[Pickled | None, AutodeployError | None]:
     """The live object as it is; where it cannot be pickled the reason, since another format may still hold it."""
-    if "native" not in exporter.formats:
+    if "native" not in exporter.formats_for(request.model):
         return None, None
-    path = folder / FILES["native"]
+    path = folder / format_of("native").place
     try:
         # the clean process holds it a second time
         return dump(request.model, path, what="the model", limit_bytes=available_bytes() // 2), None
@@ -162,15 +168,15 @@ def _tops(modules: Iterable[str]) -> set[str]:
 def _with_digest(captured: Captured, folder: Path) -> Captured:
     """The digest of all that decides a version's answers, known before anything is exported or replayed."""
     request = captured.request
-    model = captured.native.sha256 if captured.native else _model_sha256(captured, folder)
-    modules = captured.code_modules | _tops(captured.native.modules if captured.native else ())
+    model = captured.exporter.fingerprint(request.model)
+    model = model or (captured.native.sha256 if captured.native else _model_sha256(captured, folder))
     content = {
         "format": request.format,
         "exporter": captured.exporter.name,
         "model": model,
         "code": captured.code.sha256 if captured.code else "",
         "signature": captured.sample.signature,
-        "requirements": environment.pins(modules),
+        "requirements": environment.pins(captured.code_modules | captured.model_modules),
         "python": environment.python_version(),
         "local": [(str(file), file_sha256(folder / MODULES / file)) for file in captured.local_files],
     }
@@ -186,7 +192,13 @@ def _model_sha256(captured: Captured, folder: Path) -> str:
             why="a clean process must load it a second time to verify it",
             fix="free memory (close other notebooks, `%deploy stop` what is not needed), or shrink the model",
         )
-    format = next(item for item in captured.exporter.formats if item != "native")
-    path = folder / FILES[format]
+    format = next(item for item in captured.exporter.formats_for(captured.request.model) if item != "native")
+    path = folder / format_of(format).place
     captured.exporter.write(captured.request.model, format, path, captured.fed, captured.sample.signature)
-    return file_sha256(path)
+    digests = [(file.relative_to(path).as_posix(), file_sha256(file)) for file in files_of(path)]
+    return digests[0][1] if path.is_file() else hashlib.sha256(msgspec.json.encode(digests)).hexdigest()
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file itself, or all files below a folder, sorted."""
+    return [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from autodeploy_magic.build.capture import Captured
-from autodeploy_magic.build.speed import CLEARLY_SLOWER
+from autodeploy_magic.build.speed import clearly_slower
 from autodeploy_magic.contracts import Version
+from autodeploy_magic.formats import format_of
 
 __all__ = ["not_again"]
 
@@ -26,24 +27,28 @@ def not_again(captured: Captured, versions: Sequence[Version]) -> dict[str, str]
         for format, exact in captured.exporter.exact.items():
             if version.format == exact and not found:
                 found[format] = f"not replayed (differed from the live object in version {version.number})"
-        ratio = _native_ratio(version)
-        if ratio is not None:
-            if ratio >= CLEARLY_SLOWER:
-                found["native"] = f"not replayed ({ratio:.0f}x slower in version {version.number})"
+        measured = _live_beside(version)
+        if measured is not None:
+            format, one, batch = measured
+            if clearly_slower(one, batch):
+                slower = f"not replayed ({math.sqrt(one * batch):.0f}x slower in version {version.number})"
+                found |= {item: slower for item in captured.formats if item == format}
             break
     return found
 
 
-def _native_ratio(version: Version) -> float | None:
-    """How much slower native was than what that version serves; None where it was not measured."""
+def _live_beside(version: Version) -> tuple[str, float, float] | None:
+    """The live object's format, and how much longer it took at one row and at a batch than what that version serves."""
     times = {
-        candidate.format: math.sqrt(candidate.one_row_s * candidate.batch_s)
+        candidate.format: (candidate.one_row_s, candidate.batch_s)
         for candidate in version.candidates
         if candidate.one_row_s and candidate.batch_s
     }
-    if "native" not in times or version.format not in times:
+    live = next((format for format in times if format_of(format).live), None)
+    if live is None or version.format not in times:
         return None
-    return times["native"] / times[version.format]
+    one, batch = (a / b for a, b in zip(times[live], times[version.format], strict=True))
+    return live, one, batch
 
 
 def _alike(captured: Captured, version: Version) -> bool:

@@ -10,7 +10,7 @@ from autodeploy_magic.build.export import Exporter
 from autodeploy_magic.build.request import BuildRequest
 from autodeploy_magic.build.sample import Sample
 from autodeploy_magic.errors import AutodeployError, BadSample, ExportFailed
-from autodeploy_magic.wire import to_plain
+from autodeploy_magic.wire import in_library, to_plain
 
 __all__ = ["Answers", "live_answers"]
 
@@ -27,6 +27,7 @@ class Answers:
 def live_answers(request: BuildRequest, exporter: Exporter, rows: Any, sample: Sample) -> Answers:
     """Ask the live object, and the person's code around it. Raises `BadSample` where one of them cannot answer."""
     code = request.code
+    rows = in_library(sample.signature, rows)
     fed = _call(sample, "preprocess", code["preprocess"], rows) if "preprocess" in code else rows
     if "predict" in code:
         raw = {"predictions": _call(sample, "predict", code["predict"], request.model, fed)}

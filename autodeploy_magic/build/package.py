@@ -14,13 +14,14 @@ import msgspec
 
 from autodeploy_magic import settings
 from autodeploy_magic.build import environment
-from autodeploy_magic.build.capture import FILES, MODULES, Captured
+from autodeploy_magic.build.capture import MODULES, Captured, files_of
 from autodeploy_magic.build.live import live_answers
 from autodeploy_magic.build.sample import take
 from autodeploy_magic.build.source import stage_source
 from autodeploy_magic.build.verify import Verdict
 from autodeploy_magic.contracts import Artifact, CleanRunner, Environment, Trust, Version, encode
 from autodeploy_magic.errors import PackageFailed
+from autodeploy_magic.formats import format_of
 from autodeploy_magic.store import Store, file_sha256, now
 from autodeploy_magic.wire import to_request
 
@@ -31,7 +32,7 @@ def write_folder(captured: Captured, number: int, formats: Sequence[str], folder
     """Make `folder`, where the formats are written, one that a worker can load: the sample, the answers, the record."""
     (folder / "sample.json").write_bytes(msgspec.json.encode({"inputs": captured.inputs}))
     (folder / "expected.json").write_bytes(msgspec.json.encode(captured.live.plain))
-    version = _version(captured, number, formats[0], folder, [FILES[format] for format in formats])
+    version = _version(captured, number, formats[0], folder, formats)
     (folder / "version.json").write_bytes(encode(version))
 
 
@@ -41,16 +42,17 @@ def describe_version(
     """The record of the version that would be made: all but its place."""
     format = winner.candidate.format
     modules = set(winner.modules) | captured.code_modules
-    if captured.sample.signature.container == "dataframe" and (format == "native" or captured.code):
+    live = format_of(format).live
+    if captured.sample.signature.container == "dataframe" and (live or captured.code):
         modules.add("pandas")  # what a request becomes; a pre-warmed process may have had it before it was asked
-    if format == "native" and captured.native:
-        modules |= {module.partition(".")[0] for module in captured.native.modules}
+    if live:
+        modules |= captured.model_modules
     return _version(
         captured,
         number,
         format,
         folder,
-        [FILES[format]],
+        [format],
         reason=reason,
         candidates=tuple(verdict.candidate for verdict in verdicts),
         environment=environment.describe(modules - set(captured.local_modules), captured.local_modules),
@@ -108,15 +110,14 @@ def _version(
     number: int,
     format: str,
     folder: Path,
-    models: Sequence[str],
+    formats: Sequence[str],
     *,
     reason: str = "",
     candidates: tuple[Any, ...] = (),
     environment: Environment | None = None,
 ) -> Version:
     request = captured.request
-    formats = {file: format for format, file in FILES.items()}
-    artifacts = [_artifact(folder, file, "model", formats[file]) for file in models]
+    artifacts = [artifact for kept in formats for artifact in _model_artifacts(folder, kept)]
     artifacts += _companions(captured, folder)
     return Version(
         deployment=request.name,
@@ -138,6 +139,7 @@ def _version(
         sample_rows=captured.sample.rows,
         size_bytes=sum(artifact.size_bytes for artifact in artifacts),
         note=request.note,
+        source=request.source,
     )
 
 
@@ -151,31 +153,43 @@ def _companions(captured: Captured, folder: Path) -> list[Artifact]:
     return found
 
 
+def _model_artifacts(folder: Path, format: str) -> list[Artifact]:
+    """The file of a format, or each file of its folder."""
+    files = files_of(folder / format_of(format).place)
+    return [_artifact(folder, file.relative_to(folder).as_posix(), "model", format) for file in files]
+
+
 def _artifact(folder: Path, path: str, role: str, format: str) -> Artifact:
     file = folder / path
     return Artifact(role=role, format=format, path=path, sha256=file_sha256(file), size_bytes=file.stat().st_size)
 
 
 def _trust(captured: Captured, format: str) -> Trust:
-    if format == "native":
-        return Trust(level="amber", reason="a pickled model: loading it runs code that this kernel wrote into it")
+    request = captured.request
+    asked = "--format native" if request.format == "native" else "the object is of your own kernel"
+    allowed_by = request.allowed_by or asked
+    why = captured.exporter.opaque(request.model, format)
+    if why:
+        return Trust(level="amber", reason=why, allowed_by=allowed_by)
+    holds = format_of(format).why
     if captured.code:
-        return Trust(level="amber", reason="an ONNX model with Python functions of this notebook around it")
-    return Trust(level="green", reason="an ONNX model and no Python code of its own")
+        reason = f"{holds} with Python functions of this notebook around it"
+        return Trust(level="amber", reason=reason, allowed_by=allowed_by)
+    return Trust(level="green", reason=f"{holds} and no Python code of its own")
 
 
 def _stage_model(captured: Captured, version: Version, winner: Verdict, folder: Path, model: Path) -> Version:
     """Lay out what a worker loads; return the version with its artifacts as they lie there."""
     model.mkdir()
-    for file in (FILES[version.format], "code.pkl", "code.py"):
-        if (folder / file).is_file():
+    for file in (format_of(version.format).place, "code.pkl", "code.py"):
+        if (folder / file).exists():
             (folder / file).rename(model / file)
     if captured.local_files:
         (folder / MODULES).rename(model / MODULES)
     inputs, expected = _self_check(captured, winner)
     (model / "sample.json").write_bytes(msgspec.json.encode({"inputs": inputs}))
     (model / "expected.json").write_bytes(msgspec.json.encode(expected))
-    artifacts = [_artifact(model, FILES[version.format], "model", version.format), *_companions(captured, model)]
+    artifacts = [*_model_artifacts(model, version.format), *_companions(captured, model)]
     version = msgspec.structs.replace(
         version, artifacts=tuple(artifacts), size_bytes=sum(artifact.size_bytes for artifact in artifacts)
     )

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from autodeploy_magic.build.export import Exporter, exporter_of
 from autodeploy_magic.build.sample import Sample
 from autodeploy_magic.errors import InvalidOption, NoModel
+from autodeploy_magic.formats import format_of
 
 __all__ = ["CODE", "BuildRequest", "check_labels", "exporter_for", "formats_of"]
 
@@ -18,7 +19,11 @@ CODE = ("preprocess", "predict", "postprocess")
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What the person asked for. `model` is the live object, or the path of an .onnx file."""
+    """What the person asked for. `model` is the live object, or the path of an .onnx file.
+
+    `source` says where it was read from, where it was no object of the kernel; `allowed_by` which choice of the
+    person's lets a version be made whose loading may run code.
+    """
 
     name: str
     model: Any
@@ -27,6 +32,8 @@ class BuildRequest:
     code: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     format: Literal["auto", "onnx", "native"] = "auto"
     note: str = ""
+    source: str = ""
+    allowed_by: str = ""
     namespace: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -54,20 +61,22 @@ def formats_of(request: BuildRequest, exporter: Exporter) -> tuple[str, ...]:
         )
     if request.format not in ("auto", "onnx", "native"):
         raise InvalidOption(f"{request.format!r} is not a format", fix="use auto, onnx or native")
+    formats = exporter.formats_for(request.model)
+    live = tuple(item for item in formats if format_of(item).live)
     if "predict" in request.code:
-        if request.format == "onnx" or "native" not in exporter.formats:
+        if request.format == "onnx" or not live:
             raise InvalidOption(
                 "a predict function and ONNX do not go together",
                 why="predict(model, x) is Python, which runs around the live object",
                 fix="use --format native with a Python model, or leave predict out",
             )
-        return ("native",)
-    wanted = "" if request.format == "auto" else request.format
-    found = tuple(item for item in exporter.formats if item.startswith(wanted))
+        return live
+    others = tuple(item for item in formats if item not in live)
+    found = {"auto": formats, "native": live, "onnx": others}[request.format]
     if not found:
         raise InvalidOption(
             f"a {exporter.model_type(request.model)} has no {request.format} format",
-            why=f"its formats are: {', '.join(exporter.formats)}",
+            why=f"its formats are: {', '.join(formats)}",
             fix="use --format auto",
         )
     return found

@@ -14,6 +14,7 @@ from autodeploy_magic.build.column import array_column, is_text, series_column
 from autodeploy_magic.contracts import Column, Container, Signature
 from autodeploy_magic.errors import BadSample, InvalidInputs
 from autodeploy_magic.wire import decode, to_request
+from autodeploy_magic.wire.libraries import from_library, library_of
 
 __all__ = ["Sample", "head", "read_sample", "take"]
 
@@ -31,12 +32,13 @@ class Sample:
 
 def read_sample(sample: Any) -> Sample:
     """Check a sample and describe it. Raises `BadSample` saying what is wrong with it and what would do."""
-    container, kind = _container(sample)
+    library = library_of(sample)
+    container, kind = _container(from_library(sample))
     columns = _columns(container, kind)
     rows = _rows(container)
     if rows == 0:
         raise BadSample("the sample has no rows", fix=_GIVE)
-    found = Sample(container, Signature(container=kind, columns=columns), rows)
+    found = Sample(container, Signature(container=kind, columns=columns, library=library), rows)
     _check_travels(found)
     return found
 
@@ -87,9 +89,9 @@ def _refusal(sample: Any, family: str) -> BadSample:
         fix = "a generator can be read once only: make a list of it, list(sample)"
     elif family == "scipy":
         fix = "a request cannot be sparse: give sample[:100].toarray()"
-    elif family in ("torch", "tensorflow", "jax"):
-        fix = "give a numpy array: sample.numpy()"
-    elif family in ("polars", "pyarrow"):
+    elif family == "jax":
+        fix = "give a numpy array: numpy.asarray(sample)"
+    elif family == "pyarrow":
         fix = "give a pandas frame: sample.to_pandas()"
     elif isinstance(sample, str):
         fix = "give the variable that holds the rows, or a list of texts: [text]"

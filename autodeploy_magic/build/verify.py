@@ -1,7 +1,8 @@
 """Each format replayed in a clean process against the live object; the fastest that passes is kept.
 
-Speed is the geometric mean of one row and a batch: a format may win the one and lose the other (a boosted model of 200
-trees was measured 11 times faster in ONNX at one row, and 2 times slower at 256).
+Speed is the geometric mean of one row and a batch. A format may win the one and lose the other (a boosted model of 200
+trees was measured 11 times faster in ONNX at one row, and 2 times slower at 256): it is kept where it loses neither
+against the live object.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from autodeploy_magic.build.capture import Captured
 from autodeploy_magic.build.compare import Comparison, compare
 from autodeploy_magic.contracts import Candidate, CleanRunner
 from autodeploy_magic.errors import AutodeployError, ExportFailed, ParityFailed, StoreFailed
+from autodeploy_magic.formats import format_of
 
 __all__ = ["BATCH_ROWS", "Verdict", "choose", "replay"]
 
 BATCH_ROWS = 256
 _NEAR_TIE = 1.1
 
-TITLES = {"native": "native", "onnx": "ONNX", "onnx-float64": "ONNX (float64)"}
+_AS_FAST = 1.05
+"""A format that takes so many times as long as the live object, at one row or at a batch, is not kept for the other."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,29 @@ def choose(captured: Captured, verdicts: Sequence[Verdict]) -> tuple[Verdict, st
     passed = [verdict for verdict in verdicts if verdict.candidate.passed]
     if not passed:
         raise _nothing_passed(captured, verdicts)
-    fastest = min(passed, key=lambda verdict: verdict.seconds)
-    near = [verdict for verdict in passed if verdict.seconds <= fastest.seconds * _NEAR_TIE] or [fastest]
-    # About as fast: what nobody has to trust goes before what is unpickled, then the closer one.
-    winner = min(near, key=lambda v: (v.candidate.format == "native", v.candidate.max_difference or 0.0))
+    fair = [verdict for verdict in passed if _nowhere_slower(verdict, passed)]
+    fastest = min(fair, key=lambda verdict: verdict.seconds)
+    near = [verdict for verdict in fair if verdict.seconds <= fastest.seconds * _NEAR_TIE] or [fastest]
+    exporter, model = captured.exporter, captured.request.model
+    # About as fast: what nobody has to trust goes before what may run code, then the closer one.
+    winner = min(
+        near, key=lambda v: (bool(exporter.opaque(model, v.candidate.format)), v.candidate.max_difference or 0.0)
+    )
     return winner, _reason(winner, verdicts)
+
+
+def _nowhere_slower(verdict: Verdict, passed: Sequence[Verdict]) -> bool:
+    """Whether a format keeps up with the live object at one row and at a batch alike."""
+    live = [other for other in passed if format_of(other.candidate.format).live and other.seconds < math.inf]
+    if not live or verdict in live or verdict.seconds == math.inf:
+        return True
+    one, batch = verdict.candidate.one_row_s, verdict.candidate.batch_s
+    assert one
+    assert batch
+    return all(
+        one <= (other.candidate.one_row_s or 0.0) * _AS_FAST and batch <= (other.candidate.batch_s or 0.0) * _AS_FAST
+        for other in live
+    )
 
 
 def _replay_one(captured: Captured, format: str, size_bytes: int, folder: Path, runner: CleanRunner) -> Verdict:
@@ -105,20 +126,23 @@ def _replay_one(captured: Captured, format: str, size_bytes: int, folder: Path, 
 
 def _reason(winner: Verdict, verdicts: Sequence[Verdict]) -> str:
     """ "ONNX: 240x faster than native at 1 row, 1.9x at 256; probabilities within 8e-07"."""
-    title = TITLES.get(winner.candidate.format, winner.candidate.format)
+    title = format_of(winner.candidate.format).title
     parts = []
     for other in verdicts:
         if other is winner:
             continue
-        name = TITLES.get(other.candidate.format, other.candidate.format)
+        name = format_of(other.candidate.format).title
         timed = other.seconds < math.inf and winner.seconds < math.inf
         if not other.candidate.passed and not (timed and other.comparison is None):
             parts.append(f"{name} {other.candidate.reason}")
         elif timed:
             parts.append(_speed_words(winner.candidate, other.candidate, name))
-    if any(verdict.candidate.passed and verdict.seconds < winner.seconds for verdict in verdicts):
-        parts.append("taken of those that are about as fast, as the closest that needs no unpickling")
-    if winner.comparison is not None and winner.candidate.format != "native":
+    passed = [verdict for verdict in verdicts if verdict.candidate.passed]
+    if any(other.seconds < winner.seconds and _nowhere_slower(other, passed) for other in passed):
+        parts.append("taken of those that are about as fast, as the closest that runs no code of its own")
+    elif any(other.seconds < winner.seconds for other in passed):
+        parts.append("kept, since it is slower at neither size")
+    if winner.comparison is not None and not format_of(winner.candidate.format).live:
         parts.append(winner.comparison.words)
     elif not parts:
         parts.append("the live object itself")
@@ -149,7 +173,7 @@ def _times(ratio: float) -> str:
 def _nothing_passed(captured: Captured, verdicts: Sequence[Verdict]) -> AutodeployError:
     name = captured.model_type
     compared = [verdict for verdict in verdicts if verdict.comparison is not None]
-    lines = [f"{TITLES.get(v.candidate.format, v.candidate.format)}: {v.candidate.reason}" for v in verdicts]
+    lines = [f"{format_of(v.candidate.format).title}: {v.candidate.reason}" for v in verdicts]
     if not compared:
         return ExportFailed(
             f"no format can hold {name} and answer in a clean process",

@@ -21,8 +21,10 @@ from autodeploy_magic.errors import (
     RequestRefused,
     StartFailed,
 )
+from autodeploy_magic.formats import format_of
 from autodeploy_magic.registry import load, table
-from autodeploy_magic.serve.runtime.native import NativeRunner, unpickle
+from autodeploy_magic.serve.runtime.live import LiveRunner
+from autodeploy_magic.serve.runtime.native import unpickle
 from autodeploy_magic.store import file_sha256
 from autodeploy_magic.wire import Batch, to_container, to_plain
 from autodeploy_magic.wire import decode as decode_inputs
@@ -77,15 +79,15 @@ class ServedModel:
         modules = str(folder / "modules")  # the person's own, which the code and a native model import
         if any(item.role == "module" for item in wanted) and modules not in sys.path:
             sys.path.append(modules)
-        model = next((item for item in wanted if item.role == "model"), None)
-        if model is None:
+        if not any(item.role == "model" for item in wanted):
             raise StartFailed(f"version {version.number} of {version.deployment} holds no {chosen} model")
         code: dict[str, Callable[..., Any]] = {}
         for artifact in wanted:
             if artifact.role == "code":
                 code = unpickle(folder / artifact.path)
-        runner_type = load(table("runtimes")[chosen.partition("-")[0]])
-        runner = cast(Runner, runner_type(folder / model.path, version, threads=threads))
+        kept = format_of(chosen)
+        runner_type = load(table("runtimes")[kept.runtime])
+        runner = cast(Runner, runner_type(folder / kept.place, version, threads=threads))
         return cls(version, runner, code, folder)
 
     @property
@@ -211,7 +213,7 @@ class ServedModel:
         if self._preprocess:
             x = self._preprocess(x)
         if self._predict:
-            answers = {"predictions": cast(NativeRunner, self._runner).apply(self._predict, x)}
+            answers = {"predictions": cast(LiveRunner, self._runner).apply(self._predict, x)}
         else:
             answers = self._runner.run(x, names)
         if self._postprocess and "predictions" in answers:

@@ -5,6 +5,7 @@
     fields.py    how a value is called in an error
     arrays.py    a request that comes as arrays, checked against the same signature
     arrow/       a request or an answer as a table of Arrow or Parquet
+    libraries/   frames of polars and tensors of torch ↔ numpy's and pandas'
     answers.py   what a live object returns ↔ JSON, with what a client needs to rebuild it
 
 On the floor, since the kernel that builds, the worker that serves and the handle that calls all speak it.
@@ -12,6 +13,16 @@ On the floor, since the kernel that builds, the worker that serves and the handl
 
 from autodeploy_magic.wire.answers import describe, restore, to_plain
 from autodeploy_magic.wire.arrays import from_arrays
-from autodeploy_magic.wire.inputs import Batch, decode, to_container, to_request
+from autodeploy_magic.wire.inputs import Batch, decode, in_library, to_container, to_request
 
-__all__ = ["Batch", "decode", "describe", "from_arrays", "restore", "to_container", "to_plain", "to_request"]
+__all__ = [
+    "Batch",
+    "decode",
+    "describe",
+    "from_arrays",
+    "in_library",
+    "restore",
+    "to_container",
+    "to_plain",
+    "to_request",
+]

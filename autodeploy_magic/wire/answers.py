@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from autodeploy_magic.contracts import Output
+from autodeploy_magic.wire.libraries import from_library
 
 __all__ = ["describe", "restore", "to_plain"]
 
 
 def describe(name: str, value: Any, rows: int, *, method: str = "") -> Output:
     """Return how `value`, a live object's answer to `rows` rows, can be rebuilt from JSON."""
+    value = from_library(value)
     kind = _pandas_kind(value)
     if kind == "Series":
         dtype = _dtype_name(value.dtype)
@@ -65,6 +67,9 @@ def to_plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes | bytearray | memoryview):
         return [to_plain(item) for item in value]
+    plain = from_library(value)
+    if plain is not value:
+        return to_plain(plain)
     raise TypeError(f"an answer holds a {type(value).__module__}.{type(value).__qualname__}, which JSON cannot say")
 
 

@@ -19,9 +19,10 @@ from autodeploy_magic.errors import InvalidInputs
 from autodeploy_magic.wire.answers import to_plain
 from autodeploy_magic.wire.columns import Array, decode_column
 from autodeploy_magic.wire.fields import SHOWN, Path, check_rows, describe_kind, refuse, short
+from autodeploy_magic.wire.libraries import from_library, to_library
 from autodeploy_magic.wire.numbers import doubles
 
-__all__ = ["Batch", "check_names", "decode", "to_container", "to_request"]
+__all__ = ["Batch", "check_names", "decode", "in_library", "to_container", "to_request"]
 
 
 class Batch:
@@ -60,6 +61,7 @@ def to_request(container: Any) -> Any:
     """Return what a request would send for `container`: a DataFrame as records, an array or a list as rows, a dict of
     columns as an object of lists. Missing values become null, dates ISO 8601.
     """
+    container = from_library(container)
     if isinstance(container, Mapping):
         return {str(name): to_plain(values) for name, values in container.items()}
     return to_plain(container)
@@ -83,6 +85,15 @@ def decode(signature: Signature, inputs: Any, *, max_rows: int | None = None) ->
 
 def to_container(batch: Batch) -> Any:
     """Return the rows in the container that the person's sample came in."""
+    return in_library(batch.signature, _container(batch))
+
+
+def in_library(signature: Signature, container: Any) -> Any:
+    """Rows as the model takes them: in its own library's containers, where it takes others than numpy's and pandas'."""
+    return to_library(signature.library, container) if signature.library else container
+
+
+def _container(batch: Batch) -> Any:
     kind = batch.signature.container
     if kind == "dataframe":
         return _frame(batch)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
+from autodeploy_magic.build.export.base import Exporter
 from autodeploy_magic.contracts import Signature
 from autodeploy_magic.errors import BadInput, BadSample, ExportFailed, UnfittedModel
 from autodeploy_magic.registry import need
@@ -14,12 +15,11 @@ from autodeploy_magic.registry import need
 __all__ = ["OnnxExporter", "exporter"]
 
 
-class OnnxExporter:
+class OnnxExporter(Exporter):
     """Serves the file as it is. Its first output is the predictions; a classifier's second, the probabilities."""
 
     name = "onnx"
     formats = ("onnx",)
-    exact: ClassVar[dict[str, str]] = {}
 
     def recognises(self, model: Any) -> bool:
         if isinstance(model, str | Path):
@@ -65,9 +65,6 @@ class OnnxExporter:
                 fix="give a sample of that shape: an array for one input, a dict of arrays for several",
             ) from error
         return dict(zip(self.methods(model), found, strict=True))
-
-    def known_values(self, model: Any) -> dict[str, tuple[str, ...]]:
-        return {}
 
     def write(self, model: Any, format: str, path: Path, x: Any, signature: Signature) -> None:
         del x, signature

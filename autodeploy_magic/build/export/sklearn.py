@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from autodeploy_magic.build.export.base import Exporter, first_words
 from autodeploy_magic.contracts import Signature
 from autodeploy_magic.errors import BadInput, ExportFailed, UnfittedModel
 from autodeploy_magic.registry import need
@@ -23,12 +24,12 @@ _TEXT_VECTORIZERS = ("CountVectorizer", "TfidfVectorizer", "HashingVectorizer")
 """ONNX splits text by another rule than Python's `re`, and by the machine's locale: measured 4e-3 off, or a crash."""
 
 
-class SklearnExporter:
+class SklearnExporter(Exporter):
     """Anything that derives from `sklearn.base.BaseEstimator`, other libraries' estimators included."""
 
     name = "sklearn"
     formats = ("native", "onnx")
-    exact: ClassVar[dict[str, str]] = {"onnx": "onnx-float64"}
+    exact: ClassVar[Mapping[str, str]] = {"onnx": "onnx-float64"}
 
     def recognises(self, model: Any) -> bool:
         base = sys.modules.get("sklearn.base")
@@ -126,7 +127,7 @@ class SklearnExporter:
         except Exception as error:  # a converter may raise anything; what it says goes into the candidates' table
             raise ExportFailed(
                 f"{self.model_type(model)} cannot be written as {format}",
-                why=f"skl2onnx: {_reason(error)}",
+                why=f"skl2onnx: {first_words(error)}",
                 fix="deploy it with --format native, or auto",
             ) from error
         path.write_bytes(data)
@@ -190,11 +191,6 @@ def _kind(dtype: Any) -> str:
 
 def _picks_columns(model: Any) -> bool:
     return any(hasattr(part, "transformers") for part in _parts(model))
-
-
-def _reason(error: Exception) -> str:
-    """What a converter says, to the end of its first sentence."""
-    return f"{type(error).__name__}: {' '.join(str(error).split()).partition('. ')[0][:200]}"
 
 
 exporter = SklearnExporter()
