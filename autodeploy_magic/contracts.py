@@ -170,8 +170,8 @@ class Version(Record, frozen=True, kw_only=True):
     `digest` is over what decides its answers: model, code, signature, requirements. `created_at` is ISO 8601 in UTC.
     `format` names the model artifact that serves. `outputs` are what a request gets; `model_outputs` what the model
     itself returns, where the person's postprocess changes it. `provider` is the execution provider that an ONNX model
-    is run by, "" for the CPU's. `source` says where a model came from that was not an object of the kernel. `bento` is the tag in the deployment's own BentoML
-    store; `bento_path` and `model_path` are relative to the deployment's folder.
+    is run by, "" for the CPU's. `source` says where a model came from that was not an object of the kernel. `bento` is
+    the tag in the deployment's own BentoML store; `bento_path` and `model_path` are relative to the deployment's folder.
     """
 
     schema: int = SCHEMA

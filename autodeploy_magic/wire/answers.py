@@ -67,10 +67,14 @@ def to_plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes | bytearray | memoryview):
         return [to_plain(item) for item in value]
+    return _plain_of_library(value)
+
+
+def _plain_of_library(value: Any) -> Any:
     plain = from_library(value)
-    if plain is not value:
-        return to_plain(plain)
-    raise TypeError(f"an answer holds a {type(value).__module__}.{type(value).__qualname__}, which JSON cannot say")
+    if plain is value:
+        raise TypeError(f"an answer holds a {type(value).__module__}.{type(value).__qualname__}, which JSON cannot say")
+    return to_plain(plain)
 
 
 def restore(output: Output, plain: Any, *, index: Any = None) -> Any:

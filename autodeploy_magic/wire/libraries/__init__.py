@@ -1,7 +1,7 @@
 """Containers that are neither numpy's nor pandas', on their way in and out: frames of polars, tensors of torch.
 
-One file a library, named in `registry.LIBRARIES` by its top-level module. Each is imported only once there is a value of
-its library, or a version whose model takes them.
+One file a library, named in `registry.LIBRARIES` by its top-level module. Each is imported only once there is a value
+of its library, or a version whose model takes them.
 """
 
 from __future__ import annotations
