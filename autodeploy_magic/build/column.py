@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from autodeploy_magic.contracts import Column
 from autodeploy_magic.errors import BadSample
+from autodeploy_magic.wire.pictures import file_kind
 
-__all__ = ["array_column", "is_text", "series_column"]
+__all__ = ["array_column", "is_text", "label_of", "series_column"]
 
 
 def array_column(name: str, values: Any) -> Column:
@@ -18,7 +21,16 @@ def array_column(name: str, values: Any) -> Column:
     if hasattr(values, "iloc"):
         return series_column(name, values)
     if isinstance(values, np.ma.MaskedArray):
-        raise BadSample(f"the sample's {name} is a masked array", fix="fill it: sample.filled(np.nan)")
+        raise BadSample(
+            f"the sample's {name} is a masked array",
+            why="a request has no masks: what is hidden would be sent",
+            fix="fill it: sample.filled(np.nan)",
+        )
+    lists = None if isinstance(values, np.ndarray) else _lists_column(name, list(values))
+    if lists is not None:
+        return lists
+    if isinstance(values, list | tuple) and file_kind(values):
+        return _object_column(name, list(values), ())
     array = values if isinstance(values, np.ndarray) else _from_list(name, values)
     shape = tuple(array.shape[1:])
     if 0 in shape:
@@ -34,6 +46,17 @@ def array_column(name: str, values: Any) -> Column:
     if kind in "mM":
         return Column(name=name, dtype=str(array.dtype), shape=shape, nullable=bool(np.isnat(array).any()))
     return _number_column(name, str(array.dtype), array, shape)
+
+
+def _lists_column(name: str, rows: list[Any]) -> Column | None:
+    """The column of rows that are flat lists of different lengths, such as the numbers of a text's words; else None."""
+    if not all(isinstance(row, list | tuple) for row in rows) or len({len(row) for row in rows}) < 2:
+        return None
+    leaves = [value for row in rows for value in row]
+    if any(isinstance(value, list | tuple | Mapping) for value in leaves):
+        return None
+    column = array_column(name, leaves)
+    return None if column.dtype == "object" else msgspec.structs.replace(column, shape=(-1,))
 
 
 def _from_list(name: str, values: Any) -> Any:
@@ -85,18 +108,33 @@ def series_column(name: str, series: Any) -> Column:
     if text == "category":
         return _categorical_column(name, series, missing)
     if text.startswith(("Sparse", "period", "interval")) or "," in text:
-        fix = "sample[name].sparse.to_dense()" if text.startswith("Sparse") else "convert it to text or to plain dates"
-        raise BadSample(f"the sample's column {name!r} has dtype {text}, which a request cannot say", fix=fix)
+        fix = "convert it to text or to plain dates"
+        if text.startswith("Sparse"):
+            fix = f"sample[{name!r}].sparse.to_dense()"
+        elif text.startswith("datetime64"):
+            fix = f"take its zone away before fitting: sample[{name!r}].dt.tz_convert('UTC').dt.tz_localize(None)"
+        raise BadSample(
+            f"the sample's column {name!r} has dtype {text}, which a request cannot say",
+            why="a request holds numbers, text, true/false, dates without a zone, and lists of these",
+            fix=fix,
+        )
     if is_text(dtype):
         return Column(name=name, dtype="str", nullable=missing)
     if text == "object":
         return _object_column(name, series.tolist(), ())
     kind = getattr(dtype, "kind", "O")
     if kind == "b":
-        return Column(name=name, dtype="bool", nullable=missing)
+        return Column(name=name, dtype="boolean" if text == "boolean" else "bool", nullable=missing)
     if kind in "mM":
         return Column(name=name, dtype=text, nullable=missing)
     return _number_column(name, text, series.dropna().to_numpy(), (), nullable=missing)
+
+
+def label_of(name: Any) -> int | None:
+    """The name of a column where that is a whole number, else None."""
+    import numpy as np
+
+    return int(name) if isinstance(name, int | np.integer) and not isinstance(name, bool) else None
 
 
 def is_text(dtype: Any) -> bool:
@@ -116,9 +154,36 @@ def _object_column(name: str, values: list[Any], shape: tuple[int, ...]) -> Colu
     """A column of Python objects: text where all of it is text, else anything that JSON can say."""
     present = [value for value in values if not _is_missing(value)]
     nullable = len(present) < len(values)
+    files = file_kind(present)
+    if files == "mixed":
+        raise BadSample(
+            f"the sample's {name} mixes pictures or bytes with other values",
+            why="a request has one kind in a column",
+            fix="give PIL images only, or the bytes of files only",
+        )
+    if files:
+        return Column(name=name, dtype=files, shape=shape, nullable=nullable)
     if present and all(isinstance(value, str) for value in present):
         return Column(name=name, dtype="str", shape=shape, nullable=nullable)
+    for value in present:
+        fix = _INSTEAD.get(type(value).__name__)
+        if fix:
+            raise BadSample(
+                f"the sample's {name} holds a {type(value).__name__} ({value})",
+                why="JSON has no such thing: the model would be given another one than it was fitted on",
+                fix=fix,
+            )
     return Column(name=name, dtype="object", shape=shape, nullable=nullable)
+
+
+_INSTEAD = {
+    "Decimal": "make it numbers before fitting: column.astype(float)",
+    "complex": "make it two columns of numbers before fitting",
+    **dict.fromkeys(("date", "datetime", "Timestamp"), "make it dates before fitting: pd.to_datetime(column)"),
+    **dict.fromkeys(("timedelta", "Timedelta"), "make it spans of time before fitting: pd.to_timedelta(column)"),
+    "time": "make it text or numbers before fitting",
+}
+"""What an object column may hold, JSON would say, and would not come back as it was."""
 
 
 def _is_missing(value: Any) -> bool:

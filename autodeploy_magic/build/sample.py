@@ -1,6 +1,7 @@
 """The sample → the signature of a request, and the rows that a version is verified on.
 
-A sample is a pandas DataFrame or Series, a numpy array, a list of rows, texts or records, or a dict of columns.
+A sample is a pandas DataFrame or Series, a numpy array, a list of rows, texts or records, or a dict of columns; or one
+that `wire.libraries` makes one of these.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from autodeploy_magic.build.column import array_column, is_text, series_column
+import msgspec
+
+from autodeploy_magic.build.column import array_column, is_text, label_of, series_column
 from autodeploy_magic.contracts import Column, Container, Signature
 from autodeploy_magic.errors import BadSample, InvalidInputs
 from autodeploy_magic.wire import decode, to_request
@@ -87,8 +90,8 @@ def _refusal(sample: Any, family: str) -> BadSample:
     kind = f"{type(sample).__module__}.{type(sample).__qualname__}".removeprefix("builtins.")
     if isinstance(sample, types.GeneratorType) or hasattr(sample, "__next__"):
         fix = "a generator can be read once only: make a list of it, list(sample)"
-    elif family == "scipy":
-        fix = "a request cannot be sparse: give sample[:100].toarray()"
+    elif hasattr(sample, "collect") and family == "polars":
+        fix = "a lazy frame has no rows yet: sample.collect()"
     elif family == "jax":
         fix = "give a numpy array: numpy.asarray(sample)"
     elif family == "pyarrow":
@@ -97,28 +100,46 @@ def _refusal(sample: Any, family: str) -> BadSample:
         fix = "give the variable that holds the rows, or a list of texts: [text]"
     else:
         fix = "give a DataFrame, a numpy array, a list of rows or a dict of columns"
-    return BadSample(f"the sample is a {kind}, which holds no rows that a request could send", fix=fix)
+    return BadSample(
+        f"the sample is a {kind}, which holds no rows that a request could send",
+        why="its rows fix what a request looks like, and are answered to verify the version",
+        fix=fix,
+    )
 
 
 def _pandas(sample: Any) -> tuple[Any, Container]:
     import pandas as pd
 
     if isinstance(sample, pd.Series):
+        sample = _without_arrow(sample)
         values = sample.to_numpy()
         if is_text(sample.dtype) or values.dtype.kind == "O":
             return [None if missing else value for value, missing in zip(values, sample.isna(), strict=True)], "list"
         return values, "ndarray"
     if not isinstance(sample, pd.DataFrame):
         raise _refusal(sample, "pandas")
-    names: list[Any] = list(sample.columns)
-    other = [name for name in names if not isinstance(name, str)]
-    if other:
+    _check_names(list(sample.columns))
+    if any(isinstance(dtype, pd.ArrowDtype) for dtype in sample.dtypes):
+        columns = [_without_arrow(sample.iloc[:, i]) for i in range(sample.shape[1])]
+        sample = pd.concat(columns, axis=1)
+    return sample, "dataframe"
+
+
+def _check_names(names: list[Any]) -> None:
+    """Text, or whole numbers as of a frame that was made of an array; each once, as JSON says it."""
+    for name in names:
+        if isinstance(name, str) or label_of(name) is not None:
+            continue
+        levels = "sample.columns = ['_'.join(map(str, name)) for name in sample.columns]"
         raise BadSample(
-            f"the sample's column {other[0]!r} is named by a {type(other[0]).__name__}, not by text",
+            f"the sample's column {name!r} is named by a {type(name).__name__}, not by text",
             why="columns are named in JSON, which has text only",
-            fix="fit the model on a frame with names, df.columns = df.columns.astype(str), or on df.to_numpy()",
+            fix=f"fit the model on a frame with one name a column: {levels}"
+            if isinstance(name, tuple)
+            else "fit the model on a frame with names, df.columns = df.columns.astype(str), or on df.to_numpy()",
         )
-    double = sorted({name for name in names if names.count(name) > 1})
+    texts = [str(name) for name in names]
+    double = sorted({text for text in texts if texts.count(text) > 1})
     if double:
         raise BadSample(
             f"the sample has several columns named {double[0]!r}",
@@ -127,7 +148,31 @@ def _pandas(sample: Any) -> tuple[Any, Container]:
         )
     if not names:
         raise BadSample("the sample has no columns", fix=_GIVE)
-    return sample, "dataframe"
+
+
+def _without_arrow(series: Any) -> Any:
+    """A column that pyarrow holds as numpy and pandas hold it: with missing whole numbers as Int64, missing truths as
+    boolean.
+    """
+    import pandas as pd
+
+    if not isinstance(series.dtype, pd.ArrowDtype):
+        return series
+    held: Any = series.dtype
+    kind, dtype = held.kind, held.numpy_dtype
+    missing = bool(series.isna().any())
+    if kind in "iub":
+        name = str(dtype)
+        nullable = "boolean" if kind == "b" else name.capitalize() if kind == "i" else f"UI{name[2:]}"
+        return series.astype(nullable if missing else name)
+    if kind in "fmM" and dtype.kind == kind:
+        return series.astype(dtype)
+    text = str(held)
+    if text.startswith(("string", "large_string")):
+        return series.astype("str")
+    values = [None if gone else value for value, gone in zip(series.tolist(), series.isna(), strict=True)]
+    kept: Any = pd.Categorical(values) if text.startswith("dictionary") else values
+    return pd.Series(kept, index=series.index, name=series.name, dtype=None if text.startswith("dict") else "object")
 
 
 def _named(sample: Mapping[Any, Any]) -> dict[str, Any]:
@@ -161,7 +206,10 @@ def _plain_rows(sample: Sequence[Any]) -> list[Any]:
 
 def _columns(container: Any, kind: Container) -> tuple[Column, ...]:
     if kind == "dataframe":
-        return tuple(series_column(name, container.iloc[:, i]) for i, name in enumerate(container.columns))
+        return tuple(
+            msgspec.structs.replace(series_column(str(name), container.iloc[:, i]), label=label_of(name))
+            for i, name in enumerate(container.columns)
+        )
     if kind == "dict":
         return tuple(array_column(name, values) for name, values in container.items())
     if _rows_or_refuse(container) == 0:

@@ -11,8 +11,9 @@ import numpy as np
 
 from autodeploy_magic.contracts import Output
 from autodeploy_magic.wire.libraries import from_library
+from autodeploy_magic.wire.pictures import file_kind, from_text, is_picture, to_text
 
-__all__ = ["describe", "restore", "to_plain"]
+__all__ = ["by_target", "describe", "restore", "to_plain"]
 
 
 def describe(name: str, value: Any, rows: int, *, method: str = "") -> Output:
@@ -33,14 +34,26 @@ def describe(name: str, value: Any, rows: int, *, method: str = "") -> Output:
             name=name, container="ndarray", dtype=_dtype_name(value.dtype), shape=shape, per_row=per_row, method=method
         )
     if isinstance(value, list):
-        return Output(name=name, container="list", per_row=len(value) == rows, method=method)
-    return Output(name=name, container="json", per_row=False, method=method)
+        dtype = _file_dtype(value)
+        return Output(name=name, container="list", dtype=dtype, per_row=len(value) == rows, method=method)
+    return Output(name=name, container="json", dtype=_file_dtype([value]), per_row=False, method=method)
+
+
+def by_target(probabilities: Any) -> Any:
+    """The probabilities of a classifier of several targets, one array for each, as one of (rows, targets, classes);
+    what is no such list, or has other classes for each target, as it is.
+    """
+    if not isinstance(probabilities, list) or not all(isinstance(item, np.ndarray) for item in probabilities):
+        return probabilities
+    alike = len({item.shape for item in probabilities}) == 1 and probabilities[0].ndim == 2
+    return np.stack(probabilities, axis=1) if alike else probabilities
 
 
 def to_plain(value: Any) -> Any:
     """Return `value` as JSON values: arrays as nested lists, frames as records, dates as ISO 8601, NaN as null.
 
-    Spans of time in an array are nanoseconds, as text. Raises `TypeError` for what JSON cannot say.
+    Pictures (as PNG) and bytes are base64. Spans of time in an array are nanoseconds, as text. Raises `TypeError` for
+    what JSON cannot say.
     """
     if isinstance(value, np.ndarray):
         return _plain_array(value)
@@ -71,6 +84,8 @@ def to_plain(value: Any) -> Any:
 
 
 def _plain_of_library(value: Any) -> Any:
+    if is_picture(value) or isinstance(value, bytes | bytearray | memoryview):
+        return to_text(value)
     plain = from_library(value)
     if plain is value:
         raise TypeError(f"an answer holds a {type(value).__module__}.{type(value).__qualname__}, which JSON cannot say")
@@ -83,7 +98,7 @@ def restore(output: Output, plain: Any, *, index: Any = None) -> Any:
     `index` is the row index of the frame that was sent, for answers that are a Series or a DataFrame.
     """
     if output.container in ("json", "list"):
-        return plain
+        return _files(output, plain) if output.dtype in ("image", "bytes") else plain
     if output.container == "ndarray":
         dtype = np.dtype(output.dtype)
         if dtype.kind == "f":
@@ -98,6 +113,17 @@ def restore(output: Output, plain: Any, *, index: Any = None) -> Any:
     if output.container == "series":
         return pd.Series(plain, index=index, name=output.series_name, dtype=output.dtype)
     return pd.DataFrame(plain, columns=list(output.columns), index=index)
+
+
+def _file_dtype(values: list[Any]) -> str:
+    kind = file_kind(values)
+    return kind if kind in ("image", "bytes") else "object"
+
+
+def _files(output: Output, plain: Any) -> Any:
+    if isinstance(plain, list):
+        return [_files(output, item) for item in plain]
+    return from_text(output.dtype, plain) if isinstance(plain, str) else plain
 
 
 def _dtype_name(dtype: Any) -> str:
@@ -127,6 +153,8 @@ def _plain_array(value: np.ndarray[Any, Any]) -> Any:
         return value.tolist()
     if kind == "f":
         return _with_nulls(value, ~np.isfinite(value))
+    if kind in "SV":  # base64 would not be what it says
+        raise TypeError(f"an answer holds an array of {value.dtype}, which JSON cannot say")
     if kind == "M":
         return _with_nulls(np.datetime_as_string(value), np.isnat(value))
     if kind == "m":

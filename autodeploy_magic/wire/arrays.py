@@ -29,10 +29,10 @@ def from_arrays(
     """Check named arrays against the signature and return them as a `Batch`, whose arrays may be written to.
 
     A tensor of a table's column may come as (n,) or (n, 1). Numbers are cast to the signature's dtype where no value
-    changes its meaning: any number for a float, whole numbers in range for an integer. Text is str, or bytes of UTF-8.
-    An array of objects is read as JSON values are, None for what is missing; of a column with a shape it may hold its
-    rows as lists. `style` is how errors name a value. Raises `InvalidInputs` naming the input, or `BodyTooLarge` where
-    there are more than `max_rows` rows.
+    changes its meaning: any number for a float, whole numbers in range for an integer. Text is str, or bytes of UTF-8;
+    of a file, bytes are what is in it. An array of objects is read as JSON values are, None for what is missing; of a
+    column with a shape it may hold its rows as lists. `style` is how errors name a value. Raises `InvalidInputs` naming
+    the input, or `BodyTooLarge` where there are more than `max_rows` rows.
     """
     wanted = [column.name for column in signature.columns]
     paths = {name: Path(name, style) for name in wanted}
@@ -76,6 +76,8 @@ def _read(column: Column, given: Array, rows: int, path: Path) -> Array:
         return fit_times(column, values, path)
     if kind in ("number", "bool") and given_kind not in "OSU" and values.ndim > 1:
         refuse(path.whole, f"is {values.dtype}, not {column.dtype}", f"send {column.dtype}")
+    if kind == "file" and given_kind in "OS":
+        return read_leaves(column, values.reshape(-1).tolist(), values.shape, path)
     return read_leaves(column, _leaves(values, path), values.shape, path)
 
 

@@ -10,18 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autodeploy_magic.contracts import Column
+from autodeploy_magic.errors import InvalidInputs
 from autodeploy_magic.wire.fields import Path, describe_kind, place, refuse, refuse_missing
 from autodeploy_magic.wire.numbers import read_numbers
+from autodeploy_magic.wire.pictures import read_files
 from autodeploy_magic.wire.times import read_times
 
 __all__ = ["Array", "decode_column", "kind_of", "read_leaves"]
 
 Array = NDArray[Any]
-Kind = Literal["number", "bool", "text", "time", "extension", "any"]
+Kind = Literal["number", "bool", "text", "time", "extension", "file", "any"]
 
 
 def decode_column(column: Column, values: list[Any], path: Path) -> Array:
-    """One column as an array of its dtype, shape (rows, *column.shape). Raises `InvalidInputs`."""
+    """One column as an array of its dtype, shape (rows, *column.shape). Raises `InvalidInputs`.
+
+    Rows of a length that varies, the shape (-1,), of which one has another length, are an array of lists.
+    """
+    if column.shape == (-1,) and len({len(row) if type(row) is list else -1 for row in values}) > 1:
+        return _lists(column, values, path)
     leaves, shape = _leaves(column, values, path)
     return read_leaves(column, leaves, shape, path)
 
@@ -33,17 +40,21 @@ def read_leaves(column: Column, leaves: list[Any], shape: Sequence[int], path: P
         return read_numbers(column, leaves, shape, path)
     if kind == "time":
         return read_times(column, leaves, shape, path)
+    if kind == "file":
+        return read_files(column, leaves, shape, path)
     if kind == "extension":
         return _extension(column, leaves, shape, path)
     return _values(kind, column, leaves, shape, path)
 
 
 def kind_of(column: Column) -> Kind:
-    """What the values of a column are: "number", "bool", "text", "time", "extension" (of pandas), or "any"."""
+    """What the values of a column are: "number", "bool", "text", "time", "extension" (of pandas), "file", or "any"."""
     dtype = column.dtype
+    if dtype in ("image", "bytes"):
+        return "file"
     if dtype in ("str", "object"):
         return "text" if dtype == "str" else "any"
-    if dtype == "bool":
+    if dtype in ("bool", "boolean"):
         return "bool"
     if dtype[:1].isupper():
         return "extension"
@@ -63,6 +74,27 @@ def _leaves(column: Column, values: list[Any], path: Path) -> tuple[list[Any], t
         shape.append(size)
         values = values[0] if len(values) == 1 else list(chain.from_iterable(values))
     return values, tuple(shape)
+
+
+def _lists(column: Column, rows: list[Any], path: Path) -> Array:
+    """Rows of different lengths, every value checked."""
+    for i, row in enumerate(rows):
+        if type(row) is not list:
+            refuse(path.at((i,)), f"is {describe_kind(row)}, not a list of values", "wrap the row in brackets: [[…]]")
+    leaves = list(chain.from_iterable(rows))
+    try:
+        read = read_leaves(column, leaves, (len(leaves),), path)
+    except InvalidInputs:
+        places = [(i, j) for i, row in enumerate(rows) for j in range(len(row))]
+        read_leaves(column, leaves, (len(leaves),), path.of(places))  # which names the value by its row
+        raise
+    flat = list(read) if read.dtype.kind in "mM" else read.tolist()
+    result = np.empty(len(rows), dtype=object)
+    start = 0
+    for i, row in enumerate(rows):
+        result[i] = flat[start : start + len(row)]
+        start += len(row)
+    return result
 
 
 def _explain_nesting(size: int, values: list[Any], shape: Sequence[int], path: Path) -> NoReturn:

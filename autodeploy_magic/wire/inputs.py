@@ -21,6 +21,7 @@ from autodeploy_magic.wire.columns import Array, decode_column
 from autodeploy_magic.wire.fields import SHOWN, Path, check_rows, describe_kind, refuse, short
 from autodeploy_magic.wire.libraries import from_library, to_library
 from autodeploy_magic.wire.numbers import doubles
+from autodeploy_magic.wire.pictures import load
 
 __all__ = ["Batch", "check_names", "decode", "in_library", "to_container", "to_request"]
 
@@ -95,6 +96,9 @@ def in_library(signature: Signature, container: Any) -> Any:
 
 def _container(batch: Batch) -> Any:
     kind = batch.signature.container
+    for column in batch.signature.columns:
+        if column.dtype == "image":
+            load(batch.columns[column.name], Path(column.name, "rows" if kind == "list" else "table"))
     if kind == "dataframe":
         return _frame(batch)
     if kind == "dict":
@@ -184,13 +188,17 @@ def _frame(batch: Batch) -> Any:
             values = pd.Categorical([None if v is None else v for v in values], categories=list(column.categories))
         elif column.dtype == "str":
             values = pd.Series([math.nan if v is None else v for v in values.tolist()], dtype="str")
-        elif column.dtype[:1].isupper():
-            values = pd.array(values, dtype=column.dtype)
+        elif column.dtype == "boolean" or column.dtype[:1].isupper():
+            extension: Any = column.dtype
+            values = pd.array(values, dtype=extension)
         elif column.dtype.startswith("datetime64["):
             dtype: Any = column.dtype
             values = pd.Series(values).astype(dtype)
         data[column.name] = values
-    return pd.DataFrame(data)
+    frame = pd.DataFrame(data)
+    if any(column.label is not None for column in batch.signature.columns):
+        frame.columns = pd.Index([c.name if c.label is None else c.label for c in batch.signature.columns])
+    return frame
 
 
 def _explain_records(signature: Signature, rows: list[Any]) -> NoReturn:

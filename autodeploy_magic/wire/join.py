@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from autodeploy_magic.wire.inputs import Batch
+from autodeploy_magic.wire.libraries import from_library
 
 __all__ = ["join", "part", "shape_of", "split"]
 
@@ -51,6 +52,7 @@ def split(outputs: dict[str, Any], rows: Sequence[int]) -> list[dict[str, Any]]:
     Raises `ValueError` where an output is not one item a row.
     """
     total = sum(rows)
+    outputs = {name: from_library(values) if hasattr(values, "toarray") else values for name, values in outputs.items()}
     for name, values in outputs.items():
         if len(values) != total:
             raise ValueError(f"{name} has {len(values)} items for {total} rows")

@@ -9,30 +9,35 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-__all__ = ["with_missing_as_empty", "with_trees_in_float32", "without_flattening"]
+__all__ = ["by_target", "unwrapped", "with_missing_as_empty", "with_trees_in_float32", "without_flattening"]
 
 EMPTY = ""
 """What `serve.runtime.onnx` sends for a missing text."""
 
 
-def with_missing_as_empty(model: Any) -> Any:
+NEVER = "\x00"
+"""A text that no column holds: what an imputer looks for that finds nothing to do."""
+
+
+def with_missing_as_empty(model: Any, *, none: bool = False) -> Any:
     """Return `model` with "" for missing text in its imputers and one-hot encoders.
 
-    ONNX strings have no null: the runtime sends "" and the graph must expect it. (An OrdinalEncoder says NaN for what
-    is missing, which no text can stand for: it stays as it is, and native.)
+    `none` says that a missing text is None, as in frames of polars, and not NaN, as in pandas': an imputer fills
+    the one that it was told of. ONNX strings have no null: the runtime sends "" and the graph must expect it. (An
+    OrdinalEncoder says NaN for what is missing, which no text can stand for: it stays as it is, and native.)
     """
     from sklearn.compose import ColumnTransformer
     from sklearn.pipeline import FeatureUnion, Pipeline
 
     if isinstance(model, Pipeline):
-        return _with(model, "steps", [(name, with_missing_as_empty(step)) for name, step in model.steps])
+        return _with(model, "steps", [(name, with_missing_as_empty(step, none=none)) for name, step in model.steps])
     if isinstance(model, ColumnTransformer):
-        fitted = [(name, with_missing_as_empty(step), columns) for name, step, columns in model.transformers_]
+        fitted = [(name, with_missing_as_empty(step, none=none), names) for name, step, names in model.transformers_]
         return _with(model, "transformers_", fitted)
     if isinstance(model, FeatureUnion):
-        members = [(name, with_missing_as_empty(step)) for name, step in model.transformer_list]
+        members = [(name, with_missing_as_empty(step, none=none)) for name, step in model.transformer_list]
         return _with(model, "transformer_list", members)
-    return _step(model)
+    return _step(model, none=none)
 
 
 def _with(model: Any, attribute: str, members: list[tuple[Any, ...]]) -> Any:
@@ -43,7 +48,7 @@ def _with(model: Any, attribute: str, members: list[tuple[Any, ...]]) -> Any:
     return changed
 
 
-def _step(step: Any) -> Any:
+def _step(step: Any, *, none: bool) -> Any:
     from sklearn.impute import SimpleImputer
     from sklearn.preprocessing import OneHotEncoder
 
@@ -51,7 +56,7 @@ def _step(step: Any) -> Any:
         text = step.statistics_.dtype.kind in "OU" and all(isinstance(value, str) for value in step.statistics_)
         if text and _is_missing(step.missing_values):
             changed = copy.copy(step)
-            changed.missing_values = EMPTY
+            changed.missing_values = EMPTY if (step.missing_values is None) is none else NEVER
             return changed
     if isinstance(step, OneHotEncoder):
         categories = [_without_missing(values) for values in step.categories_]
@@ -100,6 +105,48 @@ def _is_of_trees(step: Any) -> bool:
     members = getattr(step, "estimators_", None)
     first = step if members is None else next(iter(getattr(members, "flat", members)), None)
     return isinstance(first, BaseDecisionTree)
+
+
+def unwrapped(model: Any) -> Any:
+    """Return the estimator that answers in a search, a self-training or an elimination of features, for which skl2onnx
+    has no converters, or wrong ones.
+    """
+    from sklearn.feature_selection import RFE
+    from sklearn.pipeline import Pipeline
+
+    if isinstance(model, Pipeline):
+        *before, (last, step) = model.steps
+        return _with(model, "steps", [*before, (last, unwrapped(step))])
+    if isinstance(model, RFE):  # skl2onnx knows the columns that it keeps, and not that it predicts
+        return Pipeline([("kept", model), ("estimator", unwrapped(model.estimator_))])
+    for attribute in ("best_estimator_", "estimator_" if type(model).__name__ == "SelfTrainingClassifier" else ""):
+        if attribute and hasattr(model, attribute):
+            return unwrapped(getattr(model, attribute))
+    if type(model).__name__ == "FrozenEstimator":
+        return unwrapped(model.estimator)
+    return model
+
+
+def by_target(onnx_model: Any, model: Any) -> Any:
+    """Return the graph with the probabilities of several targets as (rows, targets, classes): skl2onnx gives one tensor
+    for each target, or puts the targets first.
+    """
+    if not isinstance(getattr(model, "classes_", None), list) or len(onnx_model.graph.output) < 2:
+        return onnx_model
+    from onnx import TensorProto, helper
+
+    graph = onnx_model.graph
+    given = graph.output[1]
+    name = f"{given.name}_by_target"
+    if given.type.WhichOneof("value") == "sequence_type":
+        element = given.type.sequence_type.elem_type.tensor_type.elem_type
+        node = helper.make_node("ConcatFromSequence", [given.name], [name], axis=1, new_axis=1)
+    else:
+        element = given.type.tensor_type.elem_type
+        node = helper.make_node("Transpose", [given.name], [name], perm=[1, 0, 2])
+    graph.node.append(node)
+    graph.output[1].CopyFrom(helper.make_tensor_value_info(name, element or TensorProto.FLOAT, [None, None, None]))
+    return onnx_model
 
 
 def without_flattening(model: Any) -> Any:

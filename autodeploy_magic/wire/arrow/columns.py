@@ -28,6 +28,20 @@ class Reader:
     def __init__(self, max_bytes: int) -> None:
         self._limits = Limits(0, max_bytes)
 
+    def files(self, column: Any) -> Array | None:
+        """A `pyarrow.ChunkedArray` of bytes as they are, None for what is missing; None where it is of another type."""
+        from pyarrow import types as t
+
+        if not (t.is_binary(column.type) or t.is_large_binary(column.type) or t.is_binary_view(column.type)):
+            return None
+        for chunk in column.chunks:
+            self._limits.bytes(int(_text_sizes(chunk).sum()))
+            self._count(chunk)
+        found = np.empty(len(column), dtype=object)
+        for i, value in enumerate(column.to_pylist()):
+            found[i] = value
+        return found
+
     def array(self, column: Any, path: Path) -> Array:
         """A `pyarrow.ChunkedArray`: numbers, truths and dates without gaps by dtype, lists of them where all are of one
         length with more dimensions; anything else as objects, None for what is missing.

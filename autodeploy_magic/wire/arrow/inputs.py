@@ -13,7 +13,7 @@ from autodeploy_magic.contracts import Column, Signature
 from autodeploy_magic.wire.answers import to_plain
 from autodeploy_magic.wire.arrays import from_arrays
 from autodeploy_magic.wire.arrow.columns import Reader, depth
-from autodeploy_magic.wire.columns import Array, decode_column
+from autodeploy_magic.wire.columns import Array, decode_column, kind_of
 from autodeploy_magic.wire.fields import Path, refuse, short
 from autodeploy_magic.wire.inputs import Batch, check_names, decode
 
@@ -34,7 +34,7 @@ def from_table(signature: Signature, table: Any, *, max_bytes: int) -> Batch:
     if signature.container in ("dataframe", "dict"):
         check_names({column.name for column in signature.columns}, set(names), "inputs")
         arrays = {
-            column.name: reader.array(table.column(names[column.name]), Path(column.name))
+            column.name: _array(reader, column, table.column(names[column.name]), Path(column.name))
             for column in signature.columns
         }
         return from_arrays(signature, arrays, style="table")
@@ -43,7 +43,7 @@ def from_table(signature: Signature, table: Any, *, max_bytes: int) -> Batch:
     if len(columns) == 1:
         (only,) = columns.values()
         if depth(only.type) == len(column.shape) or column.dtype == "object":
-            values = reader.array(only, Path(column.name, "rows"))
+            values = _array(reader, column, only, Path(column.name, "rows"))
             return from_arrays(signature, {column.name: values}, style="rows")
     arrays = {name: reader.array(values, Path(name)) for name, values in columns.items()}
     if column.dtype == "object" and not column.shape:
@@ -51,6 +51,12 @@ def from_table(signature: Signature, table: Any, *, max_bytes: int) -> Batch:
         rows = zip(*(to_plain(values) for values in arrays.values()), strict=True)
         return decode(signature, [dict(zip(keys, row, strict=True)) for row in rows])
     return _side_by_side(signature, column, arrays)
+
+
+def _array(reader: Reader, column: Column, given: Any, path: Path) -> Array:
+    """The values of a column; bytes are a text's, but of a file what is in it."""
+    found = reader.files(given) if kind_of(column) == "file" else None
+    return reader.array(given, path) if found is None else found
 
 
 def _names(signature: Signature, table: Any) -> dict[str, int]:
