@@ -6,10 +6,13 @@ file of its own travels by reference, and its module is noted: it becomes a pin 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import io
+import os
 import re
+import sys
 import textwrap
 import types
 from collections.abc import Callable, Mapping
@@ -19,6 +22,9 @@ from typing import IO, Any
 
 import cloudpickle
 
+from autodeploy_magic.build.code_culprit import DeviceTensor, culprit_of, is_on_device
+from autodeploy_magic.build.code_secrets import secret_names
+from autodeploy_magic.build.environment.imports import accessors_of, imported_by_code
 from autodeploy_magic.errors import AutodeployError, ExportFailed, ModelTooLarge
 
 __all__ = ["Pickled", "dump", "source_text"]
@@ -26,29 +32,36 @@ __all__ = ["Pickled", "dump", "source_text"]
 FILE_NAME = "<notebook>"
 """What a traceback calls the file of a function that was defined in a cell."""
 
+_CACHED = functools._lru_cache_wrapper  # noqa: SLF001  # what lru_cache makes; it says of itself where it can be imported
 _TRACKER_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
 class Pickled:
-    """One pickle on disk: the full names of the `modules` it refers to, and what it carries whole, `by_value`."""
+    """One pickle on disk: the full names of the `modules` it refers to, and what it carries whole, `by_value`.
+
+    `secrets` are the names of those texts in it that look like a password, a token or a key.
+    """
 
     path: Path
     sha256: str
     size_bytes: int
     modules: frozenset[str]
     by_value: tuple[Any, ...]
+    secrets: tuple[str, ...] = ()
 
 
-def dump(value: Any, path: Path, *, what: str, limit_bytes: int | None = None) -> Pickled:
+def dump(
+    value: Any, path: Path, *, what: str, limit_bytes: int | None = None, reduce: Callable[[Any], Any] | None = None
+) -> Pickled:
     """Pickle `value` into `path`, without holding a copy of it in memory.
 
-    Raises `ExportFailed` where it cannot be pickled (`what` names it), `ModelTooLarge` where it would have more than
-    `limit_bytes`.
+    `reduce` is asked about each object first, as a pickler's `reducer_override` is. Raises `ExportFailed` where it
+    cannot be pickled (`what` names it), `ModelTooLarge` where it would have more than `limit_bytes`.
     """
     with path.open("wb") as stream:
         sink = _Sink(stream, what, limit_bytes)
-        pickler = _ContentPickler(sink)
+        pickler = _ContentPickler(sink, reduce=reduce)
         try:
             pickler.dump(value)
         except (AutodeployError, OSError):
@@ -58,15 +71,26 @@ def dump(value: Any, path: Path, *, what: str, limit_bytes: int | None = None) -
                 f"{what} does not fit into memory a second time", fix="close other notebooks, or shrink the model"
             ) from error
         except Exception as error:  # an object's own __reduce__ may raise anything
-            raise ExportFailed(
-                f"{what} cannot be pickled",
-                why=f"{type(error).__name__}: {_first_line(error)}",
-                fix="let it hold data and functions only: open files, connections, locks and generators cannot travel; "
-                "create them inside the function that uses them",
-            ) from error
+            raise _cannot(value, what, error, reduce) from error
     return Pickled(
-        path, sink.sha256.hexdigest(), sink.size_bytes, frozenset(pickler.modules), tuple(pickler.by_value.values())
+        path,
+        sink.sha256.hexdigest(),
+        sink.size_bytes,
+        frozenset(pickler.modules),
+        tuple(pickler.by_value.values()),
+        tuple(sorted(pickler.secrets)),
     )
+
+
+def _cannot(value: Any, what: str, error: Exception, reduce: Callable[[Any], Any] | None) -> ExportFailed:
+    """Say which object it is that cannot be pickled, and how the person's own names lead to it."""
+    because = f"{type(error).__name__}: {_first_line(error)}"
+    culprit = culprit_of(value, _ContentPickler, reduce)
+    if culprit is None:
+        return ExportFailed(f"{what} cannot be pickled", why=because, fix="let it hold data and functions only")
+    place = what + culprit.path if culprit.path.startswith((".", "[")) else culprit.path
+    where = f"{place} is {culprit.kind}" if culprit.path else f"it holds {culprit.kind}"
+    return ExportFailed(f"{what} cannot be pickled", why=f"{where}, which cannot travel ({because})", fix=culprit.fix)
 
 
 def source_text(functions: Mapping[str, Callable[..., Any]], carried: tuple[Any, ...]) -> str:
@@ -109,19 +133,28 @@ class _Sink:
 class _ContentPickler(cloudpickle.CloudPickler):  # type: ignore[misc]  # cloudpickle ships no types
     """Takes out of a pickle what says where and when, and not what: files, line numbers, random ids, stray memory."""
 
-    def __init__(self, file: Any, *, track_classes: bool = True) -> None:
+    def __init__(self, file: Any, *, track_classes: bool = True, reduce: Callable[[Any], Any] | None = None) -> None:
         super().__init__(file, protocol=5)
+        self._reduce = reduce
         self.modules: set[str] = set()
         self.by_value: dict[int, Any] = {}
+        self.secrets: set[str] = set()
         self._track_classes = track_classes
 
     def reducer_override(self, obj: Any) -> Any:
+        if self._reduce is not None:
+            found = self._reduce(obj)
+            if found is not NotImplemented:
+                return found
         if isinstance(obj, types.CodeType):
             # `co_firstlineno` is where the cell put it; the line table is relative to it and stays
             return self.dispatch_table[types.CodeType](obj.replace(co_filename=FILE_NAME, co_firstlineno=1))
         if isinstance(obj, types.ModuleType):
             self._note(obj.__name__)
             return NotImplemented
+        special = _special(obj)
+        if special is not None:
+            return special
         if _is_padded_array(obj):
             return _without_padding(obj).__reduce_ex__(5)
         reduced = super().reducer_override(obj)
@@ -132,12 +165,24 @@ class _ContentPickler(cloudpickle.CloudPickler):  # type: ignore[misc]  # cloudp
         if isinstance(obj, types.FunctionType):
             self.by_value[id(obj)] = obj
             self._note(obj.__module__)
+            self._function(obj, reduced[2][1])
             reduced[1][1].pop("__file__", None)  # the function's base globals: where a script lies is not content
             reduced[1][1].pop("__path__", None)
         elif isinstance(obj, type) and len(reduced) > 2:  # type(None) and its like reduce to a call
             self.by_value[id(obj)] = obj
             reduced = self._class(obj, reduced)
         return reduced
+
+    def _function(self, obj: types.FunctionType, state: dict[str, Any]) -> None:
+        """A function by value: what it imports when it runs, and what it holds that had better stay here."""
+        self.modules |= imported_by_code(obj.__code__)
+        hung = accessors_of(obj.__code__)
+        self.modules |= hung
+        # what cloudpickle has there is imported where the function is loaded, and then forgotten
+        state["_cloudpickle_submodules"] += [sys.modules[name] for name in sorted(hung) if name in sys.modules]
+        cells = zip(obj.__code__.co_freevars, obj.__closure__ or (), strict=True)
+        held = {name: _content(cell) for name, cell in cells}
+        self.secrets |= set(secret_names(state["__globals__"])) | set(secret_names(held))
 
     def _class(self, obj: type, reduced: Any) -> Any:
         """A class by value: cloudpickle gives it a random id, to know it again in one process; ours is its content."""
@@ -153,12 +198,46 @@ class _ContentPickler(cloudpickle.CloudPickler):  # type: ignore[misc]  # cloudp
 
     def _identity(self, obj: type) -> str:
         stream = io.BytesIO()
-        _ContentPickler(stream, track_classes=False).dump(obj)
+        type(self)(stream, track_classes=False, reduce=self._reduce).dump(obj)
         return hashlib.sha256(stream.getbuffer()).hexdigest()[:32]
 
     def _note(self, module: str | None) -> None:
         if module and module != "__main__":
             self.modules.add(module)
+
+
+def _special(obj: Any) -> Any:
+    """How objects travel that cloudpickle would carry too much of, or cannot; None for all others."""
+    if obj is os.environ:
+        return "environ"  # by reference: by value it would carry all that this kernel's environment holds
+    if type(obj) is functools.cached_property:
+        # until Python 3.12 it holds a lock
+        return functools.cached_property, (obj.func,), {"attrname": obj.attrname}
+    if type(obj) is _CACHED and not _is_importable(obj):
+        told = obj.cache_parameters()
+        held = {name: value for name, value in vars(obj).items() if name != "cache_parameters"}
+        return _CACHED, (obj.__wrapped__, told["maxsize"], told["typed"], functools._CacheInfo), held  # noqa: SLF001
+    if obj is sys.stdout or obj is sys.stderr:
+        return getattr, (sys, "stdout" if obj is sys.stdout else "stderr")  # a notebook's own are no files
+    if isinstance(obj, io.IOBase) and not isinstance(obj, io.BytesIO | io.StringIO):
+        raise TypeError("an open file is read to its end only once")  # cloudpickle would copy what is left of it
+    if not isinstance(obj, type) and is_on_device(obj):
+        raise DeviceTensor(f"it lies on {obj.device}, which the process that loads it may not have")
+    return None
+
+
+def _is_importable(obj: Any) -> bool:
+    found: Any = sys.modules.get(obj.__module__) if obj.__module__ != "__main__" else None
+    for name in obj.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is obj
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None  # not yet filled
 
 
 def _is_padded_array(obj: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What could be wrong on this machine, and what to do about it. Nothing is changed, and nothing is started."""
+"""What could be wrong on this machine, and what to do about it. Nothing is changed, and no supervisor is started."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from autodeploy_magic.contracts import Desired, Status
 from autodeploy_magic.errors import AutodeployError, InvalidOption
+from autodeploy_magic.notebook.doctor_version import doctor_version, environment_checks
 from autodeploy_magic.notebook.text import OPEN_TEXT, certificate_text, size_text
 from autodeploy_magic.notebook.views import Check, Checks
 from autodeploy_magic.store import Store, file_sha256, old_tokens_file
@@ -24,8 +25,14 @@ LOW_DISK_BYTES = 1_000_000_000
 """Less than this is little for building: a Bento holds the model twice while it is made."""
 
 
-def doctor() -> Checks:
-    """Check Python, packages, state folder, disk, supervisor and every deployment's files."""
+def doctor(name: str | None = None) -> Checks:
+    """Check Python, packages, state folder, disk, supervisor and every deployment's files.
+
+    With the `name` of a deployment: build the environment of the version that serves anew, from its Bento alone, and
+    answer its sample there. That takes a minute or more. Raises `UnknownDeployment`.
+    """
+    if name is not None:
+        return doctor_version(Store(), name)
     found = Checks([*_python(), *_packages()])
     try:
         store = Store()
@@ -35,8 +42,8 @@ def doctor() -> Checks:
     found += _folder(store)
     found += _disk(store)
     states = _supervisor(store, found)
-    for name in store.names():
-        found += _deployment(store, name, states.get(name))
+    for known in store.names():
+        found += _deployment(store, known, states.get(known))
     return found
 
 
@@ -137,6 +144,9 @@ def _deployment(store: Store, name: str, status: Status | None) -> Iterator[Chec
             what = "has changed since it was built" if path.is_file() else "is gone"
             fix = f"`%deploy rollback {name}` to another version, or deploy again from the notebook"
             yield Check("fail", f"{name} v{version.number}: {artifact.path} {what}", fix)
+    for version in versions:
+        if version.number == desired.version:
+            yield from environment_checks(version)
     if desired.version not in {version.number for version in versions}:
         yield Check("fail", f"{name}: v{desired.version} should serve, and is gone", "deploy again from the notebook")
     elif not damaged:
