@@ -10,6 +10,7 @@ points.py      a span of time as one line of values: the one rule for charts, se
 window.py      a window of the file, read point by point
 series.py      a window as points in time, as charts and data frames want it
 follow.py      the newest seconds of a file that is being written
+firsts.py      a window of answers that were streamed: how long it was to their first items
 whole.py       all of such a window as one point
 """
 
@@ -18,7 +19,9 @@ from autodeploy_magic.metrics.periods import Comparison, Summary, Totals, by_ver
 from autodeploy_magic.metrics.tables import (
     INSERT,
     INSERT_COMPARISON,
+    INSERT_FIRST,
     ComparisonRow,
+    FirstRow,
     Rollup,
     forget,
     open_for_writing,
@@ -28,8 +31,10 @@ __all__ = [
     "GAMMA",
     "INSERT",
     "INSERT_COMPARISON",
+    "INSERT_FIRST",
     "Comparison",
     "ComparisonRow",
+    "FirstRow",
     "Histogram",
     "Rollup",
     "Summary",

@@ -25,7 +25,8 @@ class Counted:
     """One version, over all workers. Times are sums in seconds; `last` is the latest second with an answer.
 
     `latencies` are by the bucket of `metrics.histogram` and `latency_s` is their sum, `answers` by status, `runs` by
-    the rows of a run. `rows` and `last` are of what was neither refused nor failed.
+    the rows of a run. `rows` and `last` are of what was neither refused nor failed. `firsts` are by bucket, too: how
+    long the first items of streamed answers took, in all `first_s`.
     """
 
     rows: int = 0
@@ -37,9 +38,11 @@ class Counted:
     bytes_out: int = 0
     dropped: int = 0
     latency_s: float = 0.0
+    first_s: float = 0.0
     answers: dict[int, int] = field(default_factory=dict)
     latencies: dict[int, int] = field(default_factory=dict)
     runs: dict[int, int] = field(default_factory=dict)
+    firsts: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,8 @@ def counters(path: Path) -> Counters | None:
         versions = {
             version: Counted(*row)
             for version, *row in connection.execute(
-                "SELECT version, rows, executions, queue_s, run_s, last, bytes_in, bytes_out, dropped, latency_s"
-                " FROM totals ORDER BY version"
+                "SELECT version, rows, executions, queue_s, run_s, last, bytes_in, bytes_out, dropped, latency_s,"
+                " ifnull(first_s, 0.0) FROM totals LEFT JOIN first_totals USING (version) ORDER BY version"
             )
         }
         for version, status, count in connection.execute("SELECT version, status, count FROM answers"):
@@ -79,6 +82,8 @@ def counters(path: Path) -> Counters | None:
             versions.setdefault(version, Counted()).latencies[bucket] = count
         for version, rows, count in connection.execute("SELECT version, rows, count FROM runs"):
             versions.setdefault(version, Counted()).runs[rows] = count
+        for version, bucket, count in connection.execute("SELECT version, bucket, count FROM first_latencies"):
+            versions.setdefault(version, Counted()).firsts[bucket] = count
         busy = connection.execute(
             "SELECT version, max(in_flight), max(waiting) FROM ("
             " SELECT version, sum(in_flight) AS in_flight, sum(waiting) AS waiting FROM rollups"

@@ -1,7 +1,8 @@
 """The schema of `metrics.sqlite`, and how a file of an earlier release gets it.
 
-Whoever writes inserts into `rollups`, `comparisons`, `resources` and `events`; triggers keep the totals and the
-minutes, in the same transaction. So they are right whichever release writes, and nobody adds up a week to read them.
+Whoever writes inserts into `rollups`, `firsts`, `comparisons`, `resources` and `events`; triggers keep the totals and
+the minutes, in the same transaction. So they are right whichever release writes, and nobody adds up a week to read
+them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 
 __all__ = ["VERSION", "upgrade"]
 
-VERSION = 1
+VERSION = 2
 """SQLite's `user_version` of a file that has all this; 0 in a new one, and in those of releases that did not count."""
 WAIT_S = 60.0
 """How long to wait for another process that upgrades the same file: a week of seconds takes it some seconds."""
@@ -40,6 +41,25 @@ CREATE TABLE IF NOT EXISTS rollups (
     in_flight INTEGER NOT NULL DEFAULT 0    -- most requests that were under way at once
 );
 CREATE INDEX IF NOT EXISTS rollups_by_second ON rollups (second);
+-- Of answers that were streamed, how long it was to the first item; `rollups` has them with the time to the last.
+CREATE TABLE IF NOT EXISTS firsts (
+    second INTEGER NOT NULL,
+    worker INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    first_s REAL NOT NULL,        -- sum over the answers
+    latency TEXT NOT NULL         -- JSON: bucket -> count
+);
+CREATE INDEX IF NOT EXISTS firsts_by_second ON firsts (second);
+CREATE TABLE IF NOT EXISTS first_totals (
+    version INTEGER PRIMARY KEY,
+    first_s REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS first_latencies (
+    version INTEGER NOT NULL,
+    bucket INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (version, bucket)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS comparisons (
     second INTEGER NOT NULL,
     worker INTEGER NOT NULL,
@@ -216,6 +236,13 @@ CREATE TRIGGER minutes_of_rollups AFTER INSERT ON rollups BEGIN
         SELECT NEW.second / 60 * 60, NEW.version, CAST(key AS INTEGER), value FROM json_each(NEW.latency) WHERE true
         ON CONFLICT (minute, version, bucket) DO UPDATE SET count = count + excluded.count;
 END;
+CREATE TRIGGER totals_of_firsts AFTER INSERT ON firsts BEGIN
+    INSERT INTO first_totals VALUES (NEW.version, NEW.first_s)
+        ON CONFLICT (version) DO UPDATE SET first_s = first_s + excluded.first_s;
+    INSERT INTO first_latencies
+        SELECT NEW.version, CAST(key AS INTEGER), value FROM json_each(NEW.latency) WHERE true
+        ON CONFLICT (version, bucket) DO UPDATE SET count = count + excluded.count;
+END;
 CREATE TRIGGER minutes_of_resources AFTER INSERT ON resources BEGIN
     INSERT INTO resource_totals VALUES (1, NEW.span_s, NEW.cpu_s)
         ON CONFLICT (id) DO UPDATE SET span_s = span_s + excluded.span_s, cpu_s = cpu_s + excluded.cpu_s;
@@ -332,7 +359,8 @@ def _upgrade(connection: sqlite3.Connection) -> None:
         for column, declared in columns.items():
             if column not in there:
                 connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {declared}")
-    _run(connection, _FILLED)
+    if _version(connection) < 1:  # what is counted since then reaches further back than what is kept
+        _run(connection, _FILLED)
     _run(connection, _TRIGGERS)
     connection.execute(f"PRAGMA user_version = {VERSION}")
 

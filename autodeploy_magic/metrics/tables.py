@@ -9,7 +9,16 @@ from typing import NamedTuple
 
 from autodeploy_magic.metrics.schema import upgrade
 
-__all__ = ["INSERT", "INSERT_COMPARISON", "ComparisonRow", "Rollup", "forget", "open_for_writing"]
+__all__ = [
+    "INSERT",
+    "INSERT_COMPARISON",
+    "INSERT_FIRST",
+    "ComparisonRow",
+    "FirstRow",
+    "Rollup",
+    "forget",
+    "open_for_writing",
+]
 
 INSERT = (
     "INSERT INTO rollups (second, worker, version, requests, rows, refused, failed, bytes_in, bytes_out, dropped,"
@@ -17,6 +26,7 @@ INSERT = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 INSERT_COMPARISON = "INSERT INTO comparisons VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_FIRST = "INSERT INTO firsts VALUES (?, ?, ?, ?, ?)"
 WAIT_S = 5.0
 KEEP_S = 7 * 24 * 3600
 KEEP_MINUTES_S = 30 * 24 * 3600
@@ -64,6 +74,16 @@ class ComparisonRow(NamedTuple):
     challenger_latency: str
 
 
+class FirstRow(NamedTuple):
+    """At most one second of one worker and version, of the streamed answers in it: how long their first items took."""
+
+    second: int
+    worker: int
+    version: int
+    first_s: float
+    latency: str
+
+
 def open_for_writing(path: Path) -> sqlite3.Connection:
     """Open `metrics.sqlite`, made where it is missing. WAL: a reader never waits for a writer, nor a writer for one.
 
@@ -86,7 +106,7 @@ def forget(connection: sqlite3.Connection, now: float) -> None:
 
     What else there is trims who writes it: see `resources` and `events`.
     """
-    for table in ("rollups", "comparisons"):
+    for table in ("rollups", "firsts", "comparisons"):
         connection.execute(f"DELETE FROM {table} WHERE second < ?", (int(now) - KEEP_S,))  # noqa: S608 - names of ours
     for table in ("minutes", "minute_latencies", "resource_minutes"):
         connection.execute(f"DELETE FROM {table} WHERE minute < ?", (int(now) - KEEP_MINUTES_S,))  # noqa: S608
