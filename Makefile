@@ -1,6 +1,6 @@
 # Everything a fresh machine needs is made by the first command: a Python >= 3.11 is all that must be there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format lab labextension bench bench-soak tables clean
+.PHONY: help demo test check lint format lab labextension bench bench-soak matrix tables clean
 
 VENV := .venv/bin
 
@@ -8,9 +8,13 @@ help:  ## what there is
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## */make \1	/' | expand -t 16
 
 .venv/.installed: pyproject.toml constraints.txt tools/venv.sh hatch_build.py
-	@tools/venv.sh $(MAKECMDGOALS)
+	@tools/venv.sh dev installed
 
-demo: .venv/.installed  ## run examples/01_quickstart.ipynb for real, show what it serves, clean up
+# The demo needs no framework but scikit-learn: PyTorch and TensorFlow come with the tests.
+.venv/.demo: pyproject.toml constraints.txt tools/venv.sh hatch_build.py
+	@tools/venv.sh examples demo
+
+demo: .venv/.demo  ## run examples/01_quickstart.ipynb for real, show what it serves, clean up
 	@$(VENV)/python examples/run_demo.py
 
 test: lint  ## lint and all tests
@@ -35,7 +39,7 @@ format: .venv/.installed  ## let ruff, eslint and prettier put things right
 	$(VENV)/ruff format .
 	$(VENV)/python tools/assets.py npm run --silent format
 
-labextension: .venv/.installed  ## build the panel and the sidebar where their sources changed, for this JupyterLab
+labextension: .venv/.demo  ## build the panel and the sidebar where their sources changed, for this JupyterLab
 	@$(VENV)/python tools/assets.py lab
 
 lab: labextension  ## open JupyterLab on the examples
@@ -49,6 +53,9 @@ bench-soak: .venv/.installed  ## ten minutes at full load: what memory does
 
 bench-%: .venv/.installed  ## one of them: bench-serving, bench-robustness, bench-one_row, … (benchmarks/everything.py)
 	$(VENV)/python benchmarks/everything.py $*
+
+matrix: .venv/.installed  ## every framework's models: what is exported, how close, how fast; into the README
+	$(VENV)/python benchmarks/matrix.py --write
 
 tables: .venv/.installed  ## rewrite the tables of the README from the registries
 	$(VENV)/python docs/tables.py

@@ -53,8 +53,8 @@ def _run(words: list[str]) -> Any:
     for option in verb.options_on("terminal"):
         if option.kind == "object" and values[option.name] is not None:
             values[option.name] = _read(option.name, values[option.name])
-    if verb.name == "deploy" and values["model"] is None:
-        raise InvalidOption("--model is missing", fix="--model model.onnx, or --model FILE.py:NAME")
+    if verb.name == "deploy" and values["model"] is None and values["file"] is None:
+        raise InvalidOption("there is no --file", fix="--file model.onnx, or --model FILE.py:NAME")
     return verbs.call(verb, values)
 
 
@@ -69,7 +69,7 @@ def _read(option: str, typed: str) -> Any:
             return file
         if file.suffix == ".py" and attribute:
             return _from_module(file, attribute)
-        raise InvalidOption(f"--model {typed} is not a model", fix="use model.onnx, or FILE.py:NAME")
+        raise InvalidOption(f"--model {typed} is not a model", fix=f"use FILE.py:NAME, or --file {typed}")
     return _rows(option, file)
 
 

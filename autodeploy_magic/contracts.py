@@ -61,7 +61,8 @@ class Column(Record, frozen=True, kw_only=True):
     `shape` is the shape of one row's value: () for a table's column, (4,) for a row of a 2-D array, (3, 224, 224) for a
     picture; -1 stands for a length that varies. `categories` are the values of a pandas categorical, in its order;
     `known` the only texts that the model was made to answer, where it is plain text.
-    `minimum` and `maximum` are over the sample, and inform: a request outside them is answered.
+    `minimum` and `maximum` are over the sample, and inform: a request outside them is answered. `label` is the name
+    that the model knows the column by where that is a number: JSON has its text.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Column(Record, frozen=True, kw_only=True):
     known: tuple[str, ...] | None = None
     minimum: float | None = None
     maximum: float | None = None
+    label: int | None = None
 
 
 class Signature(Record, frozen=True, kw_only=True):
@@ -121,7 +123,8 @@ class Environment(Record, frozen=True, kw_only=True):
     """What the model was seen to import when it answered its sample in a clean process.
 
     `requirements` are exact pins ("scikit-learn==1.9.1"); `local_modules` are top-level names copied into the Bento;
-    `system_libraries` are what it loaded that no distribution brings ("libgomp.so.1").
+    `system_libraries` are what it loaded that no distribution brings ("libgomp.so.1"). `conflicts` are lines that say
+    why an installer elsewhere would refuse the requirements, `notes` what else is to know where it is moved.
     """
 
     python: str
@@ -129,6 +132,8 @@ class Environment(Record, frozen=True, kw_only=True):
     requirements: tuple[str, ...] = ()
     local_modules: tuple[str, ...] = ()
     system_libraries: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Candidate(Record, frozen=True, kw_only=True):
@@ -170,8 +175,10 @@ class Version(Record, frozen=True, kw_only=True):
     `digest` is over what decides its answers: model, code, signature, requirements. `created_at` is ISO 8601 in UTC.
     `format` names the model artifact that serves. `outputs` are what a request gets; `model_outputs` what the model
     itself returns, where the person's postprocess changes it. `provider` is the execution provider that an ONNX model
-    is run by, "" for the CPU's. `source` says where a model came from that was not an object of the kernel. `bento` is
-    the tag in the deployment's own BentoML store; `bento_path` and `model_path` are relative to the deployment's folder.
+    is run by, "" for the CPU's. `source` says where a model came from that was not an object of the kernel. `signed_by`
+    is the fingerprint of the key that its folder was signed with; the signature itself is checked at load. `bento` is
+    the tag in the deployment's own BentoML store; `bento_path` and `model_path` are relative to the deployment's
+    folder.
     """
 
     schema: int = SCHEMA
@@ -199,6 +206,7 @@ class Version(Record, frozen=True, kw_only=True):
     note: str = ""
     provider: str = ""
     source: str = ""
+    signed_by: str = ""
 
 
 class Traffic(Record, frozen=True, kw_only=True):

@@ -50,10 +50,19 @@ FORMATS: dict[str, Format] = {
             True,
             "a pickled model: loading it runs code that this kernel wrote into it",
         ),
-        Format("skops", "skops", "model.skops", "skops", True, False, "a skops file, whose types are all known"),
-        Format("xgboost", "XGBoost UBJSON", "model.ubj", "xgboost", True, False, "XGBoost's own file, which is data"),
+        Format("skops", "skops", "skops", "skops", True, False, "a skops file of known types"),
+        Format("xgboost", "XGBoost UBJSON", "xgboost", "xgboost", True, False, "XGBoost's own file, which is data"),
         Format("lightgbm", "LightGBM text", "lightgbm", "lightgbm", True, False, "LightGBM's own file, which is data"),
-        Format("catboost", "CatBoost", "model.cbm", "catboost", True, False, "CatBoost's own file, which is data"),
+        Format("catboost", "CatBoost", "catboost", "catboost", True, False, "CatBoost's own file, which is data"),
+        Format(
+            "statsmodels",
+            "statsmodels",
+            "results.pkl",
+            "native",
+            True,
+            True,
+            "a pickled results object, without the data it was fitted on: loading it runs code",
+        ),
         Format(
             "torch",
             "PyTorch",
@@ -63,7 +72,7 @@ FORMATS: dict[str, Format] = {
             True,
             "PyTorch weights as safetensors, and the module around them pickled: loading it runs code of the notebook",
         ),
-        Format("keras", "Keras", "model.keras", "keras", True, False, "a .keras file, loaded in Keras' safe mode"),
+        Format("keras", "Keras", "keras", "keras", True, False, "a .keras file, loaded in Keras' safe mode"),
         Format(
             "saved_model",
             "SavedModel",
@@ -81,6 +90,15 @@ FORMATS: dict[str, Format] = {
             True,
             False,
             "weights as safetensors, and a tokenizer of data",
+        ),
+        Format(
+            "transformers-onnx",
+            "ONNX with tokenizer",
+            "transformers-onnx",
+            "transformers-onnx",
+            False,
+            False,
+            "an ONNX model, and a tokenizer of data",
         ),
     )
 }

@@ -46,7 +46,7 @@ KNOBS: dict[str, Knob] = {
         Knob("max_rows", 10_000, "rows", "most rows that one request may carry", travels=True),
         Knob("max_queue", 256, "requests", "requests that may wait for a worker's model; more get 429", True),
         Knob("batch_rows", 256, "rows", "most rows of several requests that are answered together; 0: none", True),
-        Knob("request_timeout_s", 30.0, "seconds", "how long a request may take before it gets 504", travels=True),
+        Knob("request_timeout_s", 30.0, "seconds", "how long a request may take, or a stream's next item", True),
         Knob("metrics", True, "", "whether workers write down how many requests they answered, and how fast", True),
         Knob("otlp_endpoint", "", "", "OpenTelemetry collector that traces are sent to (OTLP/HTTP); empty: none", True),
         Knob("trace_share", 1.0, "", "share of requests that are traced, of those whose caller has not decided", True),
@@ -56,9 +56,15 @@ KNOBS: dict[str, Knob] = {
         Knob("self_check_rows", 16, "rows", "rows that travel in the Bento and are replayed at every start"),
         Knob("probability_tolerance", 1e-3, "", "largest difference of a probability that passes verification", True),
         Knob("value_tolerance", 1e-4, "", "largest difference of a value, relative to the answers' spread", True),
+        Knob("allow_pickle", True, "", "whether versions may be made whose loading runs Python code (amber ones)"),
+        Knob("signing_key", "", "path", "private key (PEM, P-256) that versions are signed with; empty: none"),
+        Knob(
+            "verify_key", "", "path", "public key (PEM) that a version must be signed for, to start; empty: none", True
+        ),
         Knob("start_timeout_s", 60.0, "seconds", "how long a worker may take to be ready"),
         Knob("drain_s", 5.0, "seconds", "how long a replaced worker keeps answering connections it holds", True),
         Knob("idle_s", 600.0, "seconds", "how long the background process stays when nothing runs and nobody asks"),
+        Knob("conflicts", "warn", "", "requirements that do not fit together: warn of them, or refuse to build"),
         Knob("build_timeout_s", 600.0, "seconds", "how long one step of a build may take in its clean process"),
         Knob(
             "log_bytes", 5 * 1024 * 1024, "bytes", "size at which a deployment's log is rotated; one older file is kept"
@@ -109,6 +115,8 @@ def _parse(knob: Knob, value: Any, source: str) -> Any:
     try:
         if kind is bool and isinstance(value, str):
             return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[value.lower()]
+        if knob.unit == "path" and value:
+            return str(Path(value).expanduser().absolute())  # a worker has another working directory
         return kind(value)
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidOption(

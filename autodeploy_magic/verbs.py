@@ -133,6 +133,10 @@ VERBS: dict[str, Verb] = {
                 Option(
                     "model", "the model; in a cell, default what its last line is, or its one fitted model", "object"
                 ),
+                Option(
+                    "file", "the model as a file or folder, or MLflow's models:/NAME/1; weights alone go into --model"
+                ),
+                Option("allow_pickle", "read a --file that runs code while it is read", "flag", default=False),
                 Option("sample", "rows like those that requests will send: they fix the signature", "object"),
                 Option("labels", "the true answers of the sample's rows", "object"),
                 Option("format", "how the model is stored", default="auto", choices=("auto", "onnx", "native")),
@@ -159,6 +163,13 @@ VERBS: dict[str, Verb] = {
             "test",
             "send rows of the sample, and show the answer and the time it took",
             Option("rows", "how many rows to send in one request", "int", default=1),
+        ),
+        _on(
+            "explain",
+            "what each column adds to the answers: Shapley values, as a plot",
+            Option("rows", "the rows to explain; default the first of the sample", "object"),
+            Option("method", "how", default="auto", choices=("auto", "shap", "permutation")),
+            Option("target", "the class, by its position; default the one predicted", "int"),
         ),
         _on("logs", "the last lines of the workers' log", Option("lines", "how many lines", "int", default=200)),
         _on("versions", "the versions kept, and which one serves"),
@@ -204,6 +215,13 @@ VERBS: dict[str, Verb] = {
             "containerize",
             "build an image of the version that serves",
             Option("engine", "docker, podman, nerdctl or buildah; default the first that is installed"),
+        ),
+        _on(
+            "mlflow",
+            "log the version that serves to MLflow, as a model that answers the same",
+            Option("run", "the run it is logged into; default the active one, or a new one"),
+            Option("register", "also register it under this name"),
+            Option("tracking", "the address of the tracking server; default what MLflow is set to"),
         ),
         _on(
             "metrics",
@@ -253,8 +271,9 @@ VERBS: dict[str, Verb] = {
         ),
         Verb(
             "doctor",
-            "check packages, state, supervisor and deployments",
+            "check packages, state, supervisor and deployments; NAME: its environment, built anew from its Bento alone",
             "autodeploy_magic.notebook.doctor:doctor",
+            (Option("name", "build the environment of this deployment's version anew", "name", positional=True),),
         ),
     )
 }

@@ -12,7 +12,8 @@ from importlib import import_module
 from pathlib import Path
 
 from autodeploy_magic.errors import RequestRefused
-from autodeploy_magic.registry import EXPORTERS, PROTOCOLS, load
+from autodeploy_magic.formats import FORMATS
+from autodeploy_magic.registry import EXPORTERS, PROTOCOLS, READERS, load
 from autodeploy_magic.settings import KNOBS
 from autodeploy_magic.verbs import VERBS
 
@@ -53,6 +54,20 @@ def exporters() -> str:
     return _table(("exporter", "what it takes", "formats"), rows)
 
 
+def formats() -> str:
+    """The formats that a version is kept in, and what each means for trust."""
+    rows = (
+        (f"`{one.name}`", f"`{one.place}`", "amber" if one.opaque else "green", one.why) for one in FORMATS.values()
+    )
+    return _table(("format", "kept in", "badge", "what it is"), rows)
+
+
+def readers() -> str:
+    """What `--file` takes, in the order the kinds are asked."""
+    found = ((name, load(reference)) for name, reference in READERS.items())
+    return _table(("kind", "what it reads"), ((f"`{name}`", _first_sentence(one)) for name, one in found))
+
+
 def protocols() -> str:
     """What a deployment's port speaks."""
     modules = (import_module(reference.partition(":")[0]) for reference in PROTOCOLS.values())
@@ -67,6 +82,8 @@ def refusals() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "exporters": exporters,
+    "formats": formats,
+    "readers": readers,
     "protocols": protocols,
     "refusals": refusals,
     "settings": settings,

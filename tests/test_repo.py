@@ -85,8 +85,8 @@ def test_every_requirement_is_pinned_to_a_version_that_it_allows() -> None:
     pins = constraints()
     for requirement in requirements():
         name = normal(requirement.name)
-        if name == "autodeploy-magic":
-            continue
+        if name == "autodeploy-magic" or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+            continue  # itself, or for another platform than the one that the pins are made on
         assert name in pins, f"{name} is missing in constraints.txt"
         assert pins[name] in requirement.specifier, f"{requirement} does not allow {pins[name]}"
 

@@ -9,11 +9,13 @@ from typing import Any
 import cloudpickle
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from sklearn.datasets import load_iris
 
 from autodeploy_magic.contracts import Artifact, Candidate, Column, Environment, Signature, Trust, Version, encode
 from autodeploy_magic.store import file_sha256
 from autodeploy_magic.wire import describe, to_plain, to_request
+from autodeploy_magic.wire.streams import is_stream
 
 X, Y = load_iris(return_X_y=True)
 NAMES = np.array(["setosa", "versicolor", "virginica"])
@@ -57,6 +59,8 @@ def write_version(
     rows = sample[:8]
     x = code["preprocess"](rows) if "preprocess" in code else rows
     raw = code["predict"](model, x) if "predict" in code else model.predict(x)
+    streams = is_stream(raw)
+    raw = list(raw) if streams else raw
     answers = {"predictions": code["postprocess"](raw) if "postprocess" in code else raw}
     methods = {"predictions": "predict"}
     if "predict" not in code:
@@ -70,6 +74,8 @@ def write_version(
         for role, form, path in files
     )
     outputs = {name: describe(name, value, len(rows), method=methods[name]) for name, value in answers.items()}
+    if streams:
+        outputs["predictions"] = replace(outputs["predictions"], per_row=False, streams=True)
     version = Version(
         deployment="iris",
         number=number,

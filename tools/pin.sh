@@ -11,5 +11,5 @@ trap 'rm -rf "$fresh"' EXIT
     echo "# The exact versions that were tested, on the Python of Debian 12 (3.11.2). \`make\` installs these; so does"
     echo "#     pip install -c constraints.txt -e '.[sklearn]'"
     echo "# Made again by tools/pin.sh."
-    "$fresh/bin/python" -m pip freeze --exclude-editable
+    "$fresh/bin/python" -m pip freeze --exclude-editable | sed 's/+cpu$//'     # the label of a build is not a version
 } > constraints.txt

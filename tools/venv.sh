@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes .venv with a Python >= 3.11 and installs this project into it. `make` calls it; the stamp file tells make when.
-# PYTHON=/path/to/python chooses the interpreter. pip's own configuration chooses the index.
+# Makes .venv with a Python >= 3.11 and installs this project into it, with one of its extras. `make` calls it; a stamp
+# file tells make when: tools/venv.sh EXTRA STAMP. PYTHON=/path/to/python chooses the interpreter. pip's own configuration
+# chooses the index.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,7 +19,7 @@ choose_python() {
     done
     say "No Python 3.11 or newer was found (tried \$PYTHON, python3.11 to python3.14, python3, python)."
     say "Install one (Debian, Ubuntu: apt-get install python3 python3-venv; macOS: brew install python@3.12),"
-    say "or name it: make PYTHON=/path/to/python3.12 $*"
+    say "or name it: make PYTHON=/path/to/python3.12"
     return 1
 }
 
@@ -45,10 +46,13 @@ make_venv() {
 
 # A folder that was moved, or whose Python went away, is made again.
 if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
-    python=$(choose_python "$@")
+    python=$(choose_python)
     say "making .venv with $("$python" --version)"
     make_venv "$python"
 fi
 say "installing the project and what it needs (pinned in constraints.txt; a few minutes the first time)"
-.venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-touch .venv/.installed
+# Not compiled: most of the frameworks' modules are never imported, and those that are compile themselves.
+.venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-compile --constraint constraints.txt \
+    --editable ".[$1]"
+touch ".venv/.$2"
+[ "$1" != dev ] || touch .venv/.demo

@@ -22,8 +22,9 @@ __all__ = ["make"]
 def make(spec: dict[str, Any]) -> dict[str, Any]:
     """Put `spec["model_folder"]` into the model store and build the Bento of `spec["source_folder"]` around it.
 
-    `spec["tag"]` ("name:version") names both; `requirements` are exact pins; `python` is the version ("3.11"). Returns
-    the tag, and the two paths below BENTOML_HOME. Raises `PackageFailed` or `DiskFull`, and leaves nothing behind.
+    `spec["tag"]` ("name:version") names both; `requirements` are exact pins; `python` is the version ("3.11"),
+    `system_packages` what Debian has to bring to an image besides. Returns the tag, and the two paths below
+    BENTOML_HOME. Raises `PackageFailed` or `DiskFull`, and leaves nothing behind.
     """
     import bentoml
     import bentoml.models
@@ -47,7 +48,7 @@ def make(spec: dict[str, Any]) -> dict[str, Any]:
                 build_ctx=spec["source_folder"],
                 labels=spec["labels"],
                 python={"packages": list(spec["requirements"]), "lock_packages": False},
-                docker={"python_version": spec["python"]},
+                docker={"python_version": spec["python"], **_system(spec.get("system_packages"))},
             )
     except AutodeployError:
         _forget(tag)
@@ -64,6 +65,11 @@ def make(spec: dict[str, Any]) -> dict[str, Any]:
         "bento_path": str(Path(made.path).resolve().relative_to(home)),
         "model_path": str(Path(bentoml.models.get(tag).path).resolve().relative_to(home)),
     }
+
+
+def _system(packages: list[str] | None) -> dict[str, Any]:
+    """What an image installs besides, where there is any: BentoML makes a step of its own of it."""
+    return {"system_packages": list(packages)} if packages else {}
 
 
 def _forget(tag: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from autodeploy_magic.formats import format_of
 from autodeploy_magic.store import file_sha256
 from autodeploy_magic.wire import describe, in_library, to_request
 
-__all__ = ["MODULES", "Captured", "capture", "files_of"]
+__all__ = ["MODULES", "Captured", "capture", "files_of", "spread"]
 
 MODULES = "modules"
 """The folder of a version that holds the person's own modules."""
@@ -49,16 +48,25 @@ class Captured:
     native: Pickled | None
     native_failure: AutodeployError | None
     local_files: tuple[Path, ...]
-    local_modules: tuple[str, ...]
+    local: environment.Local
     code_modules: frozenset[str]
     formats: tuple[str, ...]
     digest: str
 
     @property
     def model_modules(self) -> set[str]:
-        """Top-level modules that the live object's own formats are made of, before any was replayed."""
+        """Modules that the live object's own formats are made of, before any was replayed."""
         named = self.exporter.modules(self.request.model) | (self.native.modules if self.native else frozenset())
-        return _tops(named) | set(self.exporter.packages)
+        return set(named) | set(self.exporter.packages)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines for the version's record: texts among what travels that look like secrets, by name."""
+        found = sorted({name for pickled in (self.code, self.native) if pickled for name in pickled.secrets})
+        return tuple(
+            f"{name} looks like a secret and travels with the model, as it is: read it from os.environ in the function"
+            for name in found
+        )
 
     @property
     def fed(self) -> Any:
@@ -78,11 +86,12 @@ def capture(request: BuildRequest, folder: Path) -> Captured:
     formats = formats_of(request, exporter)
     sample = _with_known(read_sample(request.sample), request, exporter)
     check_labels(request, sample)
-    numbers = _spread(sample.rows, int(settings.get("replay_rows")))
+    numbers = spread(sample.rows, int(settings.get("replay_rows")))
     rows = take(sample.container, numbers)
     inputs = to_request(rows)
     live = live_answers(request, exporter, rows, sample)
-    raw, final = (_described(exporter, request, answers, len(numbers)) for answers in (live.raw, live.final))
+    raw = _described(exporter, request, live.raw, len(numbers))
+    final = _described(exporter, request, live.final, len(numbers), live.streams)
     code = _pickle_code(request, folder)
     native, failure = _pickle_model(request, exporter, folder)
     referred = {module for pickled in (code, native) if pickled for module in pickled.modules}
@@ -105,11 +114,12 @@ def capture(request: BuildRequest, folder: Path) -> Captured:
         native=native,
         native_failure=failure,
         local_files=tuple(files),
-        local_modules=tuple(sorted(local)),
-        code_modules=frozenset(_tops(code.modules if code else ())),
+        local=local,
+        code_modules=(code.modules if code else frozenset()) | local.imports,
         formats=formats,
         digest="",
     )
+    environment.check(captured.code_modules | captured.model_modules)
     return _with_digest(captured, folder)
 
 
@@ -122,19 +132,31 @@ def _with_known(sample: Sample, request: BuildRequest, exporter: Exporter) -> Sa
         else column
         for column in sample.signature.columns
     )
-    return replace(sample, signature=msgspec.structs.replace(sample.signature, columns=columns))
+    signature = msgspec.structs.replace(sample.signature, columns=columns)
+    plain = not {"preprocess", "predict"} & set(request.code)
+    return replace(sample, signature=exporter.takes(request.model, signature) if plain else signature)
 
 
-def _spread(rows: int, most: int) -> list[int]:
+def spread(rows: int, most: int) -> list[int]:
     """At most `most` row numbers, evenly over the sample, the first and the last among them."""
     if rows <= most:
         return list(range(rows))
     return [round(i * (rows - 1) / max(most - 1, 1)) for i in range(most)]
 
 
-def _described(exporter: Exporter, request: BuildRequest, answers: dict[str, Any], rows: int) -> tuple[Output, ...]:
+def _described(
+    exporter: Exporter,
+    request: BuildRequest,
+    answers: dict[str, Any],
+    rows: int,
+    streams: frozenset[str] = frozenset(),
+) -> tuple[Output, ...]:
     methods = {} if "predict" in request.code else exporter.methods(request.model)
-    return tuple(describe(name, value, rows, method=methods.get(name, "")) for name, value in answers.items())
+    found = [describe(name, value, rows, method=methods.get(name, "")) for name, value in answers.items()]
+    return tuple(
+        msgspec.structs.replace(output, streams=True, per_row=False) if output.name in streams else output
+        for output in found
+    )
 
 
 def _pickle_code(request: BuildRequest, folder: Path) -> Pickled | None:
@@ -159,10 +181,6 @@ def _pickle_model(
     except ExportFailed as error:
         path.unlink()
         return None, error
-
-
-def _tops(modules: Iterable[str]) -> set[str]:
-    return {module.partition(".")[0] for module in modules}
 
 
 def _with_digest(captured: Captured, folder: Path) -> Captured:
@@ -192,7 +210,10 @@ def _model_sha256(captured: Captured, folder: Path) -> str:
             why="a clean process must load it a second time to verify it",
             fix="free memory (close other notebooks, `%deploy stop` what is not needed), or shrink the model",
         )
-    format = next(item for item in captured.exporter.formats_for(captured.request.model) if item != "native")
+    others = [item for item in captured.exporter.formats_for(captured.request.model) if item != "native"]
+    if not others and captured.native_failure is not None:
+        raise captured.native_failure
+    format = others[0]
     path = folder / format_of(format).place
     captured.exporter.write(captured.request.model, format, path, captured.fed, captured.sample.signature)
     digests = [(file.relative_to(path).as_posix(), file_sha256(file)) for file in files_of(path)]

@@ -16,6 +16,12 @@ from autodeploy_magic.contracts import Output
 __all__ = ["Comparison", "compare", "differing_rows"]
 
 
+_FEW, _MANY = 10, 16
+"""Fewer rows say little of how far a column's values lie apart; of so many columns (an embedding), the others tell."""
+_OF_LARGEST = 0.1
+"""Numbers in JSON are taken to lie apart by this part of the largest at least: scores are often all about 0.99."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """`differing` are positions among the rows; `words` describe the worst difference, or how close the answers are."""
@@ -86,9 +92,23 @@ def _numbers(
         return tuple(np.flatnonzero((gap > 0).any(axis=1)).tolist()), None
     if not absolute:
         gap = gap / _spread(a)
-    rows = tuple(np.flatnonzero((gap > tolerance).any(axis=1)).tolist())
+    wrong = (gap > tolerance).any(axis=1)
+    if not absolute and a.shape[1] > 1 and a.shape[0] > 1:
+        wrong |= _another_first(a, b, tolerance)
     finite = gap[np.isfinite(gap)]
-    return rows, float(finite.max()) if finite.size else None
+    return tuple(np.flatnonzero(wrong).tolist()), float(finite.max()) if finite.size else None
+
+
+def _another_first(a: Any, b: Any, tolerance: float) -> Any:
+    """The rows in which another value is the largest, and no tie: scores of classes would name another class there.
+
+    One row of huge scores makes the spread of a column huge, and every difference in the other rows small beside it.
+    """
+    import numpy as np
+
+    rows = np.arange(len(a))
+    lead = a[rows, a.argmax(axis=1)] - a[rows, b.argmax(axis=1)]
+    return lead > tolerance * np.abs(a).max(axis=1)
 
 
 def _spread(values: Any) -> Any:
@@ -102,15 +122,17 @@ def _spread(values: Any) -> Any:
     low, high = np.zeros(known.shape[1]), np.zeros(known.shape[1])
     low[present], high[present] = np.nanmin(known[:, present], axis=0), np.nanmax(known[:, present], axis=0)
     spread = np.where(high > low, high - low, np.abs(high))
+    if len(known) < _FEW and len(spread) >= _MANY:  # two rows of so many are next to each other in some by chance
+        spread = np.maximum(spread, np.median(spread))
     return np.where(spread > 0, spread, 1.0)
 
 
 def _scale(values: Any) -> float:
-    """The spread of the numbers in JSON values; 0 where there is none."""
+    """The spread of the numbers in JSON values, or a part of the largest where they hardly differ; 0 for no number."""
     numbers = sorted(_all_numbers(values))
     if not numbers:
         return 0.0
-    return (numbers[-1] - numbers[0]) or abs(numbers[0]) or 1.0
+    return max(numbers[-1] - numbers[0], max(map(abs, numbers)) * _OF_LARGEST) or 1.0
 
 
 def _all_numbers(value: Any) -> list[float]:

@@ -105,7 +105,13 @@ def _outermost(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parts(model: Any) -> list[Any]:
-    """Everything that a pipeline, a search or an ensemble is made of, as scikit-learn's own convention tells it."""
+    """Everything that a pipeline, a search, an ensemble or a network is made of, as scikit-learn's own convention tells
+    it, or the framework.
+    """
+    exporter = exporter_of(model)
+    named = exporter.parts(model) if exporter is not None else []
+    if named:
+        return named
     get_params = getattr(model, "get_params", None)
     if get_params is None or isinstance(model, type):
         return []

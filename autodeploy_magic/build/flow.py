@@ -13,6 +13,7 @@ from autodeploy_magic.build.history import not_again
 from autodeploy_magic.build.metric import metric_words
 from autodeploy_magic.build.package import describe_version, package
 from autodeploy_magic.build.request import BuildRequest
+from autodeploy_magic.build.sign import check_keys, signed_by
 from autodeploy_magic.build.trial import Trial
 from autodeploy_magic.build.verify import choose
 from autodeploy_magic.contracts import Candidate, CleanRunner, Progress, Report, Version
@@ -54,6 +55,7 @@ def build(request: BuildRequest, store: Store, runner: CleanRunner, report: Repo
     name = check_name(request.name)
     steps = _Steps(report)
     with disk_full(store.home), store.building(name), store.staging(name) as staging:
+        check_keys()
         with steps("capture"):
             captured = capture(request, staging)
             known = _known(store, name, captured)
@@ -103,6 +105,10 @@ class _Steps:
 def _known(store: Store, name: str, captured: Captured) -> Version | None:
     """The version with this very content, where its files are still there."""
     version = store.by_digest(name, captured.digest)
-    if version is None or not (store.folder(name) / version.model_path / "version.json").is_file():
+    if (
+        version is None
+        or version.signed_by != signed_by()
+        or not (store.folder(name) / version.model_path / "version.json").is_file()
+    ):
         return None
     return version

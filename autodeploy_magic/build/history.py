@@ -29,16 +29,16 @@ def not_again(captured: Captured, versions: Sequence[Version]) -> dict[str, str]
                 found[format] = f"not replayed (differed from the live object in version {version.number})"
         measured = _live_beside(version)
         if measured is not None:
-            format, one, batch = measured
+            one, batch = measured
             if clearly_slower(one, batch):
                 slower = f"not replayed ({math.sqrt(one * batch):.0f}x slower in version {version.number})"
-                found |= {item: slower for item in captured.formats if item == format}
+                found |= {item: slower for item in captured.formats if format_of(item).live}
             break
     return found
 
 
-def _live_beside(version: Version) -> tuple[str, float, float] | None:
-    """The live object's format, and how much longer it took at one row and at a batch than what that version serves."""
+def _live_beside(version: Version) -> tuple[float, float] | None:
+    """How much longer the live object took at one row and at a batch than what that version serves."""
     times = {
         candidate.format: (candidate.one_row_s, candidate.batch_s)
         for candidate in version.candidates
@@ -48,7 +48,7 @@ def _live_beside(version: Version) -> tuple[str, float, float] | None:
     if live is None or version.format not in times:
         return None
     one, batch = (a / b for a, b in zip(times[live], times[version.format], strict=True))
-    return live, one, batch
+    return one, batch
 
 
 def _alike(captured: Captured, version: Version) -> bool:

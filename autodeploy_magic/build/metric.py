@@ -28,8 +28,8 @@ def metric_words(captured: Captured, winner: Verdict) -> str:
 
 
 def _accuracy(truth: list[Any], found: Any) -> float | None:
-    if not isinstance(found, list) or len(found) != len(truth):
-        return None
+    if not isinstance(found, list) or len(found) != len(truth) or any(isinstance(value, list) for value in found):
+        return None  # a network's probabilities are no labels
     return float(sum(a == b for a, b in zip(truth, found, strict=True))) / len(truth)
 
 

@@ -14,9 +14,10 @@ import msgspec
 
 from autodeploy_magic import settings
 from autodeploy_magic.build import environment
-from autodeploy_magic.build.capture import MODULES, Captured, files_of
+from autodeploy_magic.build.capture import MODULES, Captured, files_of, spread
 from autodeploy_magic.build.live import live_answers
 from autodeploy_magic.build.sample import take
+from autodeploy_magic.build.sign import sign, signed_by
 from autodeploy_magic.build.source import stage_source
 from autodeploy_magic.build.verify import Verdict
 from autodeploy_magic.contracts import Artifact, CleanRunner, Environment, Trust, Version, encode
@@ -45,9 +46,12 @@ def describe_version(
     live = format_of(format).live
     if captured.sample.signature.container == "dataframe" and (live or captured.code):
         modules.add("pandas")  # what a request becomes; a pre-warmed process may have had it before it was asked
+    inputs, outputs = captured.sample.signature.columns, captured.outputs
+    if any(column.dtype == "image" for column in inputs) or any(output.dtype == "image" for output in outputs):
+        modules.add("PIL")
     if live:
         modules |= captured.model_modules
-    return _version(
+    version = _version(
         captured,
         number,
         format,
@@ -55,8 +59,9 @@ def describe_version(
         [format],
         reason=reason,
         candidates=tuple(verdict.candidate for verdict in verdicts),
-        environment=environment.describe(modules - set(captured.local_modules), captured.local_modules),
+        environment=environment.describe(modules, captured.local, winner.seen, captured.notes),
     )
+    return msgspec.structs.replace(version, provider=winner.candidate.provider)
 
 
 def package(
@@ -85,6 +90,7 @@ def package(
             "source_folder": str(source),
             "scratch_folder": str(scratch),
             "requirements": list(version.environment.requirements),
+            "system_packages": list(environment.debian_packages(version.environment.system_libraries)),
             "python": ".".join(version.environment.python.split(".")[:2]),
             "labels": {"autodeploy_magic.version": str(version.number), "autodeploy_magic.format": version.format},
         },
@@ -166,8 +172,8 @@ def _artifact(folder: Path, path: str, role: str, format: str) -> Artifact:
 
 def _trust(captured: Captured, format: str) -> Trust:
     request = captured.request
-    asked = "--format native" if request.format == "native" else "the object is of your own kernel"
-    allowed_by = request.allowed_by or asked
+    own = "the object is of your own kernel" if not request.source else "--file"
+    allowed_by = request.allowed_by or ("--format native" if request.format == "native" else own)
     why = captured.exporter.opaque(request.model, format)
     if why:
         return Trust(level="amber", reason=why, allowed_by=allowed_by)
@@ -175,7 +181,7 @@ def _trust(captured: Captured, format: str) -> Trust:
     if captured.code:
         reason = f"{holds} with Python functions of this notebook around it"
         return Trust(level="amber", reason=reason, allowed_by=allowed_by)
-    return Trust(level="green", reason=f"{holds} and no Python code of its own")
+    return Trust(level="green", reason=f"{holds} and no Python code of its own", allowed_by=request.allowed_by)
 
 
 def _stage_model(captured: Captured, version: Version, winner: Verdict, folder: Path, model: Path) -> Version:
@@ -191,17 +197,24 @@ def _stage_model(captured: Captured, version: Version, winner: Verdict, folder: 
     (model / "expected.json").write_bytes(msgspec.json.encode(expected))
     artifacts = [*_model_artifacts(model, version.format), *_companions(captured, model)]
     version = msgspec.structs.replace(
-        version, artifacts=tuple(artifacts), size_bytes=sum(artifact.size_bytes for artifact in artifacts)
+        version,
+        artifacts=tuple(artifacts),
+        size_bytes=sum(artifact.size_bytes for artifact in artifacts),
+        signed_by=signed_by(),
     )
     (model / "version.json").write_bytes(encode(version))
+    sign(model)
     return version
 
 
 def _self_check(captured: Captured, winner: Verdict) -> tuple[Any, dict[str, Any]]:
-    """The first rows that the packaged version answered as the live object does, and what that says to them."""
+    """Rows that the packaged version answered as the live object does, and what that says to them.
+
+    Evenly over the sample, the first among them: they are also what explanations are beside, and samples may be sorted.
+    """
     differing = winner.comparison.differing if winner.comparison else ()
     same = [position for position in range(len(captured.row_numbers)) if position not in differing]
-    chosen = (same or [0])[: int(settings.get("self_check_rows"))]
+    chosen = [same[i] for i in spread(len(same), int(settings.get("self_check_rows")))] if same else [0]
     rows = take(captured.rows, chosen)
     inputs = to_request(rows)
     return inputs, live_answers(captured.request, captured.exporter, rows, captured.sample).plain

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from autodeploy_magic import settings
 from autodeploy_magic.build.export import Exporter, exporter_of
 from autodeploy_magic.build.sample import Sample
 from autodeploy_magic.errors import InvalidOption, NoModel
@@ -79,7 +80,27 @@ def formats_of(request: BuildRequest, exporter: Exporter) -> tuple[str, ...]:
             why=f"its formats are: {', '.join(formats)}",
             fix="use --format auto",
         )
-    return found
+    return found if settings.get("allow_pickle") else _green(request, exporter, found)
+
+
+def _green(request: BuildRequest, exporter: Exporter, formats: tuple[str, ...]) -> tuple[str, ...]:
+    """Those formats that run no code when they are loaded. Raises `InvalidOption` where there is none."""
+    if request.code:
+        raise InvalidOption(
+            f"the version would be amber: {', '.join(request.code)} of this notebook would travel with it",
+            why="the setting allow_pickle is off: no version is made whose loading runs Python code",
+            fix="serve the model without them, or set allow_pickle",
+        )
+    reasons = {item: exporter.opaque(request.model, item) for item in formats}
+    green = tuple(item for item in formats if not reasons[item])
+    if not green:
+        held = "; ".join(f"{item}: {why}" for item, why in reasons.items())
+        raise InvalidOption(
+            f"every version of this {exporter.model_type(request.model)} would be amber",
+            why=f"the setting allow_pickle is off, and it can be kept in no form that is data ({held})",
+            fix="use a model that ONNX or its library's own file can hold, or set allow_pickle",
+        )
+    return green
 
 
 def check_labels(request: BuildRequest, sample: Sample) -> None:

@@ -43,9 +43,13 @@ def stage_source(version: Version, source: Path) -> None:
 
 @cache
 def _serving_files() -> tuple[Path, ...]:
-    """The files of this package that serving needs: the serve room, and all of the floor that it imports."""
+    """The files of this package that serving needs: the serve room, and all of the floor that it imports.
+
+    The libraries of containers with it, which a table names.
+    """
     found = {Path("__init__.py"), Path("py.typed")}
-    pending = {file.relative_to(_PACKAGE) for file in (_PACKAGE / "serve").rglob("*") if _is_source(file)}
+    rooms = (_PACKAGE / "serve", _PACKAGE / "wire" / "libraries")
+    pending = {file.relative_to(_PACKAGE) for room in rooms for file in room.rglob("*") if _is_source(file)}
     while pending:
         file = pending.pop()
         found.add(file)

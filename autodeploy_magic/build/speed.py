@@ -31,13 +31,14 @@ _MOST_CALLS = 5
 def slower_live(captured: Captured, live: Sequence[Verdict], verdicts: Sequence[Verdict]) -> list[Verdict]:
     """A row for the live object that need not be replayed, where it is clearly slower than what passed; else none.
 
-    `live` are its formats as they were written.
+    `live` are its formats, where they were written.
     """
     timed = [verdict for verdict in verdicts if verdict.candidate.passed and verdict.seconds < math.inf]
     if not timed:
         return []
     best = min(timed, key=lambda verdict: verdict.seconds)
-    one, batch = (_median_s(captured, head(captured.rows, rows)) for rows in (1, best.candidate.batch_rows))
+    with captured.exporter.ready(captured.request.model):
+        one, batch = (_median_s(captured, head(captured.rows, rows)) for rows in (1, best.candidate.batch_rows))
     best_one, best_batch = best.candidate.one_row_s, best.candidate.batch_s
     assert best_one
     assert best_batch
@@ -45,11 +46,13 @@ def slower_live(captured: Captured, live: Sequence[Verdict], verdicts: Sequence[
         return []
     ratio = math.sqrt(one * batch) / best.seconds
     written = next((item.candidate for item in live if item.candidate.passed), None)
+    formats = [format for format in captured.formats if format_of(format).live]
+    pickled = captured.native is not None and "native" in formats
     candidate = Candidate(
-        format=written.format if written else next(f for f in captured.formats if format_of(f).live),
+        format=written.format if written else "native" if pickled else formats[0],
         passed=False,
         reason=f"not replayed ({ratio:.0f}x slower, timed as the live object)",
-        size_bytes=written.size_bytes if written else 0,
+        size_bytes=written.size_bytes if written else captured.native.size_bytes if captured.native else 0,
         one_row_s=one,
         batch_s=batch,
         batch_rows=best.candidate.batch_rows,

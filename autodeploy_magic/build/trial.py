@@ -1,6 +1,7 @@
 """Which formats are tried, and in which order: a clean process costs more than all the rest of a build.
 
-first()   what is written at once: the model's formats, without those that earlier versions settled
+first()   what is written at once: the model's formats, without those that earlier versions settled; the live object's
+          own only where there are no others
 rest()    all of them replayed, then what that asks for: the exact form of a format that differed, the live object
           where it is not clearly slower, a fallback where no format of its kind could serve
 """
@@ -15,7 +16,7 @@ from autodeploy_magic.build.capture import Captured, files_of
 from autodeploy_magic.build.memory import available_bytes
 from autodeploy_magic.build.package import write_folder
 from autodeploy_magic.build.speed import slower_live
-from autodeploy_magic.build.verify import Verdict, replay
+from autodeploy_magic.build.verify import Verdict, replay, replay_by_providers
 from autodeploy_magic.contracts import Candidate, CleanRunner
 from autodeploy_magic.errors import AutodeployError, ExportFailed
 from autodeploy_magic.formats import format_of
@@ -46,20 +47,24 @@ class Trial:
         exact, fallback = self._captured.exporter.exact, self._captured.exporter.fallback
         tried = [f for f in self._captured.formats if f not in self._left_out or f in exact]
         alone = all(f in fallback for f in tried)
-        return self._written(exact.get(f, f) if f in self._left_out else f for f in tried if alone or f not in fallback)
+        formats = [exact.get(f, f) if f in self._left_out else f for f in tried if alone or f not in fallback]
+        # The live object's own may take long to write, and are seldom replayed: they wait.
+        return self._written([f for f in formats if not format_of(f).live] or formats)
 
     def rest(self, exported: list[Verdict]) -> list[Verdict]:
         """Replay what was `exported`, and what is tried because of that; one row for each format."""
         live = [item for item in exported if format_of(item.candidate.format).live]
         verdicts = self._replayed([item for item in exported if item not in live])
         verdicts += self._tried(self._exact_forms(verdicts))
+        verdicts += self._by_providers(verdicts)
         if any(format_of(f).live for f in self._captured.formats if f not in self._left_out):
-            verdicts += slower_live(self._captured, live, verdicts) or self._live(live)
+            verdicts += slower_live(self._captured, live, verdicts) or self._live(live or self._live_formats())
         if not any(verdict.candidate.passed for verdict in verdicts):
             verdicts += self._tried(f for f in self._captured.formats if f in self._left_out and format_of(f).live)
         tried = {verdict.candidate.format for verdict in verdicts}
         for format, reason in self._left_out.items():
-            if format not in tried:
+            again = format_of(format).live and format != "native"
+            if format not in tried and not (again and "native" in self._left_out):  # the live object has one row
                 verdicts.append(Verdict(Candidate(format=format, passed=False, reason=reason)))
         return verdicts
 
@@ -72,6 +77,21 @@ class Trial:
         return verdicts + self._tried(
             f for f in self._captured.formats if f in fallback and f not in tried and f not in self._left_out
         )
+
+    def _live_formats(self) -> list[Verdict]:
+        """Those that the live object itself is kept in, written now."""
+        fallback = self._captured.exporter.fallback
+        formats = [f for f in self._captured.formats if format_of(f).live and f not in self._left_out]
+        return self._written([f for f in formats if f not in fallback] or formats)
+
+    def _by_providers(self, verdicts: list[Verdict]) -> list[Verdict]:
+        """What passed by the CPU, by each of the machine's other execution providers."""
+        found = []
+        for verdict in verdicts:
+            if verdict.candidate.passed and verdict.seen.get("providers"):
+                write_folder(self._captured, self._number, [verdict.candidate.format], self._folder)
+                found += replay_by_providers(self._captured, verdict, self._folder, self._runner)
+        return found
 
     def _exact_forms(self, verdicts: list[Verdict]) -> list[str]:
         exact = self._captured.exporter.exact

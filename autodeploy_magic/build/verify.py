@@ -8,7 +8,7 @@ against the live object.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from autodeploy_magic.contracts import Candidate, CleanRunner
 from autodeploy_magic.errors import AutodeployError, ExportFailed, ParityFailed, StoreFailed
 from autodeploy_magic.formats import format_of
 
-__all__ = ["BATCH_ROWS", "Verdict", "choose", "replay"]
+__all__ = ["BATCH_ROWS", "Verdict", "choose", "replay", "replay_by_providers"]
 
 BATCH_ROWS = 256
 _NEAR_TIE = 1.1
@@ -32,12 +32,14 @@ _AS_FAST = 1.05
 
 @dataclass(frozen=True)
 class Verdict:
-    """One format's row of the table, and what its replay brought."""
+    """One format's row of the table, and what its replay brought: what it was `seen` to reach for, or why it failed."""
 
     candidate: Candidate
     answers: dict[str, Any] = field(default_factory=dict)
     modules: frozenset[str] = frozenset()
     comparison: Comparison | None = None
+    seen: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    failure: AutodeployError | None = None
 
     @property
     def seconds(self) -> float:
@@ -54,6 +56,15 @@ def replay(captured: Captured, formats: Sequence[tuple[str, int]], folder: Path,
 
     with ThreadPoolExecutor(max_workers=max(len(formats), 1), thread_name_prefix="replay") as pool:
         return list(pool.map(one, formats))
+
+
+def replay_by_providers(captured: Captured, verdict: Verdict, folder: Path, runner: CleanRunner) -> list[Verdict]:
+    """Replay what passed by the CPU with each of the machine's other execution providers, one after the other."""
+    kept = verdict.candidate
+    return [
+        _replay_one(captured, kept.format, kept.size_bytes, folder, runner, provider)
+        for provider in verdict.seen.get("providers", ())
+    ]
 
 
 def choose(captured: Captured, verdicts: Sequence[Verdict]) -> tuple[Verdict, str]:
@@ -89,13 +100,18 @@ def _nowhere_slower(verdict: Verdict, passed: Sequence[Verdict]) -> bool:
     )
 
 
-def _replay_one(captured: Captured, format: str, size_bytes: int, folder: Path, runner: CleanRunner) -> Verdict:
+def _replay_one(
+    captured: Captured, format: str, size_bytes: int, folder: Path, runner: CleanRunner, provider: str = ""
+) -> Verdict:
     spec = {
         "folder": str(folder),
         "format": format,
+        "provider": provider,
+        "providers": not provider and format_of(format).runtime == "onnx",
         "outputs": [output.name for output in captured.outputs],
         "timings": True,
         "batch_rows": BATCH_ROWS,
+        "sealed": False,  # it is still being made
     }
     try:
         result = runner.run(
@@ -108,7 +124,8 @@ def _replay_one(captured: Captured, format: str, size_bytes: int, folder: Path, 
     except AutodeployError as error:  # this format cannot answer: a row of the table, and the next one's chance
         why = error.why.strip().splitlines()
         reason = f"{error.what}: {why[-1]}" if why else error.what
-        return Verdict(Candidate(format=format, passed=False, reason=reason, size_bytes=size_bytes))
+        row = Candidate(format=format, passed=False, reason=reason, size_bytes=size_bytes, provider=provider)
+        return Verdict(row, failure=error)
     comparison = compare(captured.outputs, captured.live.plain, result["answers"])
     candidate = Candidate(
         format=format,
@@ -120,18 +137,27 @@ def _replay_one(captured: Captured, format: str, size_bytes: int, folder: Path, 
         one_row_s=result.get("one_row_s"),
         batch_s=result.get("batch_s"),
         batch_rows=int(result.get("batch_rows") or 0),
+        provider=provider,
     )
-    return Verdict(candidate, result["answers"], frozenset(result.get("modules", ())), comparison)
+    seen = {key: result.get(key, ()) for key in ("libraries", "reads", "hosts", "providers")}
+    return Verdict(candidate, result["answers"], frozenset(result.get("modules", ())), comparison, seen)
+
+
+def title_of(candidate: Candidate) -> str:
+    """What a candidate is called: "ONNX", "ONNX by OpenVINO"."""
+    title = format_of(candidate.format).title
+    by = candidate.provider.removesuffix("ExecutionProvider")
+    return f"{title} by {by}" if by else title
 
 
 def _reason(winner: Verdict, verdicts: Sequence[Verdict]) -> str:
     """ "ONNX: 240x faster than native at 1 row, 1.9x at 256; probabilities within 8e-07"."""
-    title = format_of(winner.candidate.format).title
+    title = title_of(winner.candidate)
     parts = []
     for other in verdicts:
         if other is winner:
             continue
-        name = format_of(other.candidate.format).title
+        name = title_of(other.candidate)
         timed = other.seconds < math.inf and winner.seconds < math.inf
         if not other.candidate.passed and not (timed and other.comparison is None):
             parts.append(f"{name} {other.candidate.reason}")
@@ -173,12 +199,17 @@ def _times(ratio: float) -> str:
 def _nothing_passed(captured: Captured, verdicts: Sequence[Verdict]) -> AutodeployError:
     name = captured.model_type
     compared = [verdict for verdict in verdicts if verdict.comparison is not None]
-    lines = [f"{format_of(v.candidate.format).title}: {v.candidate.reason}" for v in verdicts]
+    lines = [f"{title_of(v.candidate)}: {v.candidate.reason}" for v in verdicts]
     if not compared:
+        told = [verdict.failure for verdict in verdicts if isinstance(verdict.failure, ExportFailed)]
+        if told and len({failure.what for failure in told}) == 1:  # it is the same, whichever format
+            others = [line for line, v in zip(lines, verdicts, strict=True) if not isinstance(v.failure, ExportFailed)]
+            return ExportFailed(told[0].what, why="; ".join([told[0].why, *others]), fix=told[0].fix)
         return ExportFailed(
             f"no format can hold {name} and answer in a clean process",
             why="; ".join(lines),
-            fix="the reasons say what is missing: what the model needs must be importable, or defined in the notebook",
+            fix=next((failure.fix for failure in reversed(told) if failure.fix), "")
+            or "the reasons say what is missing: what the model needs must be importable, or defined in the notebook",
         )
     closest = max(compared, key=lambda verdict: verdict.candidate.agreement or 0.0)
     assert closest.comparison is not None

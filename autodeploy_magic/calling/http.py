@@ -6,6 +6,8 @@ import http.client
 import socket
 import ssl
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ __all__ = ["Connection"]
 
 ANSWER_TIMEOUT_S = 120.0
 """How long one answer may take. A model slower than this wants smaller requests."""
+_EVENTS = "text/event-stream"
 
 
 class Connection:
@@ -47,29 +50,41 @@ class Connection:
         __tracebackhide__ = True
         data = msgspec.json.encode(body)
         try:
-            try:
-                status, answer = self._exchange(path, data)
-            except (http.client.BadStatusLine, BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
-                self.close()
-                status, answer = self._exchange(path, data)
-        except ssl.SSLCertVerificationError as error:
-            self.close()
-            raise StartFailed(
-                f"the certificate of {self._name} at {self.url} is not to be trusted",
-                why=error.verify_message,
-                fix=f"`%deploy restart {self._name}` makes one anew that has ended; yours is `%deploy … --tls FILE`",
-            ) from error
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
-            raise StartFailed(
-                f"{self._name} does not answer at {self.url}",
-                why=f"{type(error).__name__}: {error}",
-                fix=f"`%deploy status {self._name}` says how it is; `%deploy start {self._name}` starts it",
-            ) from error
+            with self._explained():
+                try:
+                    status, answer = self._exchange(path, data)
+                except (http.client.BadStatusLine, BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
+                    self.close()
+                    status, answer = self._exchange(path, data)
         except BaseException:  # an interrupted exchange leaves half an answer on the connection
             self.close()
             raise
         return _read(status, answer)
+
+    def stream(self, path: str, body: Any) -> Iterator[dict[str, Any]]:
+        """Send `body` as JSON and yield what the events of the answer say, as they come, over a connection of its own.
+
+        Leaving the loop closes it, and the server stops. Raises as `post` does, also in the middle.
+        """
+        data = msgspec.json.encode(body)
+        connection = self._opened()
+        try:
+            with self._explained():
+                connection.request("POST", path, data, {**self._headers, "accept": _EVENTS})
+                response = connection.getresponse()
+                if response.status != 200 or response.getheader("content-type") != _EVENTS:
+                    _read(response.status, response.read())
+                    raise ModelFailed(f"{self._name} answered without a stream", fix="call predict instead")
+            while True:
+                with self._explained():
+                    name, said = _event(response)
+                if name == "end":
+                    return
+                if name == "error":
+                    raise _refused(said, "the stream broke off")
+                yield said
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Close this thread's connection; the next call opens another."""
@@ -78,12 +93,33 @@ class Connection:
             connection.close()
             self._local.connection = None
 
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Let what can go wrong with a connection be said in a person's words."""
+        __tracebackhide__ = True
+        try:
+            yield
+        except ssl.SSLCertVerificationError as error:
+            raise StartFailed(
+                f"the certificate of {self._name} at {self.url} is not to be trusted",
+                why=error.verify_message,
+                fix=f"`%deploy restart {self._name}` makes one anew that has ended; yours is `%deploy … --tls FILE`",
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise StartFailed(
+                f"{self._name} does not answer at {self.url}",
+                why=f"{type(error).__name__}: {error}",
+                fix=f"`%deploy status {self._name}` says how it is; `%deploy start {self._name}` starts it",
+            ) from error
+
+    def _opened(self) -> http.client.HTTPConnection:
+        # Read at each new connection: the certificate may have been made anew meanwhile.
+        return _Closing(self._address, tls.client_context(self._trusted) if self._trusted is not None else None)
+
     def _exchange(self, path: str, data: bytes) -> tuple[int, bytes]:
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         if connection is None:
-            # Read at each new connection: the certificate may have been made anew meanwhile.
-            context = tls.client_context(self._trusted) if self._trusted is not None else None
-            connection = _Closing(self._address, context)
+            connection = self._opened()
             self._local.connection = connection
         connection.request("POST", path, data, self._headers)
         response = connection.getresponse()
@@ -111,6 +147,19 @@ class _Closing(http.client.HTTPConnection):
         self.close()
 
 
+def _event(response: http.client.HTTPResponse) -> tuple[str, dict[str, Any]]:
+    """The next event: its name, "" for an item, and what it says. Raises `IncompleteRead` at an end without one."""
+    name = ""
+    while line := response.readline():
+        field, _, value = line.rstrip(b"\r\n").partition(b": ")
+        if field == b"event":
+            name = value.decode()
+        elif field == b"data":
+            said: dict[str, Any] = msgspec.json.decode(value)
+            return name, said
+    raise http.client.IncompleteRead(b"")
+
+
 def _read(status: int, data: bytes) -> dict[str, Any]:
     __tracebackhide__ = True
     try:
@@ -121,12 +170,17 @@ def _read(status: int, data: bytes) -> dict[str, Any]:
         raise ModelFailed(f"the answer (HTTP {status}) is not one of this package's", why=data[:200].decode("latin-1"))
     if status == 200:
         return answer
+    raise _refused(answer, f"HTTP {status}")
+
+
+def _refused(answer: dict[str, Any], otherwise: str) -> AutodeployError:
+    """What the server meant."""
     kind = getattr(errors, str(answer.get("error")), None)
     known = isinstance(kind, type) and issubclass(kind, RequestRefused)
     field = {"field": answer["field"]} if answer.get("field") else {}
     refused: type[AutodeployError] = kind if known and kind is not None else RequestRefused
-    raise refused(
-        str(answer.get("message", f"HTTP {status}")),
+    return refused(
+        str(answer.get("message", otherwise)),
         why=str(answer.get("why", "")),
         fix=str(answer.get("fix", "")),
         id=answer.get("id"),

@@ -66,13 +66,25 @@ def snippets(store: Store, version: Version, url: str, *, auth: bool = True, tru
     file = None if len(text) <= LONGEST_BODY else _short_sample(store, version)
     token = store.token_file(version.deployment) if auth else None
     call = _Call(f"{url}/predict", text, body, file, token, trusted)
-    return Snippets(curl=_curl(call), python=_python(call), javascript=_javascript(call))
+    return Snippets(curl=_curl(call) + _remarks(call, version), python=_python(call), javascript=_javascript(call))
 
 
 def _short_sample(store: Store, version: Version) -> Path:
     """The few rows of the sample that travel in the Bento: a whole request, as a file."""
     path = next(item.path for item in version.artifacts if item.role == "sample")
     return store.folder(version.deployment) / version.model_path / path
+
+
+def _remarks(call: _Call, version: Version) -> str:
+    """What else can be asked: the items as they come; one file, which is the reader's own, sent as it is."""
+    streams = any(output.streams for output in version.outputs)
+    items = "\n# item by item: add -N -H 'Accept: text/event-stream'" if streams else ""
+    (first, *others) = version.signature.columns
+    kind = {"image": "image/png", "bytes": "application/octet-stream"}.get(first.dtype)
+    if others or kind is None:
+        return items
+    lines = _curl(call).split(" \\\n  ")[:-2]
+    return f"{items}\n# one file: {' '.join(lines)} -H 'Content-Type: {kind}' --data-binary @FILE"
 
 
 def _curl(call: _Call) -> str:

@@ -7,7 +7,7 @@
     deployment.py   the handle: predict, versions, rollback, stop, …
     http.py         one keep-alive connection to a deployment
     compare.py      whether two answers say the same
-    doctor.py       what could be wrong here, and what to do
+    doctor.py       what could be wrong here, and what to do; doctor_version.py, of a version's environment
     progress.py     the named steps, in a notebook or a terminal
     result.py       the card of a deployment, and of what a deploy did
     views.py        what the other verbs answer, each drawn as HTML and as text

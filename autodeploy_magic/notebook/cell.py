@@ -6,13 +6,24 @@ import ast
 import difflib
 import inspect
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from autodeploy_magic.errors import BadSample, InvalidOption
 
-__all__ = ["CODE", "Written", "functions", "mentions", "missing_sample", "read", "sample_candidates", "variable"]
+__all__ = [
+    "CODE",
+    "Written",
+    "check_file",
+    "functions",
+    "mentions",
+    "missing_sample",
+    "read",
+    "sample_candidates",
+    "variable",
+]
 
 CODE = {"preprocess": ("x",), "predict": ("model", "x"), "postprocess": ("y",)}
 """The functions of a cell that travel with its model, and what they are called with."""
@@ -68,6 +79,11 @@ def variable(option: str, name: str, namespace: Mapping[str, Any]) -> Any:
     """
     if option == "model" and not name.isidentifier() and Path(name).suffix == ".onnx":
         return Path(name).expanduser()
+    if option == "model" and not name.isidentifier() and Path(name).expanduser().exists():
+        raise InvalidOption(
+            f"--model {name} is a file, and --model names a variable",
+            fix=f"--file {shlex.quote(name)}",
+        )
     if not name.isidentifier():
         raise InvalidOption(
             f"--{option} {name} is not the name of a variable",
@@ -83,6 +99,16 @@ def variable(option: str, name: str, namespace: Mapping[str, Any]) -> Any:
         why=f"did you mean {close[0]!r}?" if close else "",
         fix="run the cell that makes it, or make it in this one",
     )
+
+
+def check_file(path: str | None, source: str) -> None:
+    """Refuse a --file that is not there before the cell runs, unless its text has the name and may make it."""
+    if path is None or Path(path).name in source or Path(path).stem in source:
+        return
+    from autodeploy_magic.build.read.given import given_at, is_uri
+
+    if not is_uri(path):
+        given_at(path)
 
 
 def missing_sample(name: str, model: Any, namespace: Mapping[str, Any], typed: str) -> BadSample:

@@ -7,7 +7,7 @@ import math
 import os
 import time
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from autodeploy_magic.calling.http import Connection
 from autodeploy_magic.calling.probe import as_verified, connection_to
 from autodeploy_magic.calling.snippets import first_rows, sample_of, snippets
 from autodeploy_magic.contracts import Desired, Version
-from autodeploy_magic.errors import InvalidOption, Unauthorized, UnknownVersion
+from autodeploy_magic.errors import InvalidOption, NotAcceptable, Unauthorized, UnknownVersion
 from autodeploy_magic.metrics import recent
 from autodeploy_magic.notebook.access import Access, Token
 from autodeploy_magic.notebook.picture import changed
@@ -47,6 +47,8 @@ from autodeploy_magic.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
+    from autodeploy_magic.notebook.explained import Explanations
+    from autodeploy_magic.notebook.mlflow import LoggedModel
     from autodeploy_magic.notebook.report import Report
     from autodeploy_magic.supervisor.client import Supervisor
 
@@ -93,7 +95,9 @@ class Deployment(View):
     @property
     def status(self) -> ShownStatus:
         """How it is now, as the supervisor sees it."""
-        return ShownStatus.of(self._supervisor.status(self.name), recent(self._store.metrics_file(self.name), 60))
+        status = self._supervisor.status(self.name)
+        version = self._version(status.version) if status.version else None
+        return ShownStatus.of(status, recent(self._store.metrics_file(self.name), 60), version)
 
     def versions(self) -> Versions:
         """The versions kept, oldest first."""
@@ -150,6 +154,26 @@ class Deployment(View):
         values = {name: restore(described[name], answer[name], index=index) for name in names}
         return values if several else values[names[0]]
 
+    def stream(self, X: Any) -> Iterator[Any]:  # noqa: N803
+        """Yield the items of a streamed answer for the rows of `X` as they come; leaving the loop ends it.
+
+        For a model whose predict yields. Raises `NotAcceptable` where it does not, and what `predict` raises, also in
+        the middle.
+        """
+        __tracebackhide__ = True
+        from autodeploy_magic.wire import to_request
+
+        body = {"inputs": to_request(X)}
+        try:
+            for said in connection_to(self._store, self._desired).stream("/predict", body):
+                yield said["prediction"]
+        except NotAcceptable as error:
+            raise NotAcceptable(
+                f"{self.name} does not stream",
+                why="its predict returns an answer, and does not yield the parts of one",
+                fix="call predict; or deploy it with a predict function that yields",
+            ) from error
+
     def predict_proba(self, X: Any) -> Any:  # noqa: N803
         """Return the probabilities of the classes, shape (rows, classes)."""
         __tracebackhide__ = True
@@ -170,6 +194,18 @@ class Deployment(View):
             seconds=seconds,
             as_verified=as_verified(self._store, version, rows, answer),
         )
+
+    def explain(self, rows: Any = None, method: str = "auto", target: int | None = None) -> Explanations:
+        """Return what each column of `rows` adds to the answers: Shapley values, shown as a plot.
+
+        `rows` are like those of `predict`, 100 at most; by default the first five of the sample. `method` is "shap",
+        "permutation", or "auto": SHAP where it is installed. `target` is the class whose probability is explained; by
+        default the one predicted. A clean process does the work, and requests are answered as ever; clients have
+        `POST /explain`. Raises `InvalidInputs` for rows that are none of a table.
+        """
+        from autodeploy_magic.notebook.explained import explained
+
+        return explained(self._store, self._supervisor, self._version(self.version), rows, method, target)
 
     # --- changing it
 
@@ -261,6 +297,16 @@ class Deployment(View):
             lambda report: found.append(self._supervisor.containerize(self.name, report, engine)),
         )
         return Image(self.name, **found[0])
+
+    def mlflow(self, run: str | None = None, register: str | None = None, tracking: str | None = None) -> LoggedModel:
+        """Log the version that serves to MLflow, as a model that answers the same where this package is not installed.
+
+        It goes into `run`, the active run, or a new one; `register` also names it in the model registry; `tracking` is
+        the server's address, for this call alone. Raises `ShipFailed`, or `MissingPackage` without MLflow.
+        """
+        from autodeploy_magic.notebook.mlflow import logged
+
+        return logged(self._store, self._version(self.version), run, register, tracking)
 
     def access(self, rotate: bool = False, grace: int = 0, show: bool = False) -> Access:
         """How requests get in: where the token is, and the token itself with `show`.

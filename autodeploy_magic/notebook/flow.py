@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from autodeploy_magic import settings
@@ -27,7 +29,7 @@ from autodeploy_magic.store import Store, check_name
 from autodeploy_magic.tls import AUTO, chosen, made_files
 
 if TYPE_CHECKING:
-    from autodeploy_magic.build import Built
+    from autodeploy_magic.build import Built, Loaded
     from autodeploy_magic.supervisor.client import Supervisor
 
 __all__ = ["Connecting", "Order", "check_access", "check_beside", "connecting", "deploy", "launch"]
@@ -44,6 +46,8 @@ class Order:
     model: Any
     sample: Any
     labels: Any = None
+    file: str | os.PathLike[str] | None = None
+    allow_pickle: bool = False
     format: Format = "auto"
     workers: int | None = None
     port: int | None = None
@@ -64,6 +68,8 @@ def deploy(
     name: str,
     sample: Any = ...,
     *,
+    file: str | os.PathLike[str] | None = ...,
+    allow_pickle: bool = ...,
     labels: Any = ...,
     format: Format = ...,
     workers: int | None = ...,
@@ -88,6 +94,8 @@ def deploy(
     name: str,
     sample: Any = ...,
     *,
+    file: str | os.PathLike[str] | None = ...,
+    allow_pickle: bool = ...,
     labels: Any = ...,
     format: Format = ...,
     workers: int | None = ...,
@@ -111,6 +119,8 @@ def deploy(
     name: str,
     sample: Any = None,
     *,
+    file: str | os.PathLike[str] | None = None,
+    allow_pickle: bool = False,
     labels: Any = None,
     format: Format = "auto",  # the word of the field
     workers: int | None = None,
@@ -129,7 +139,9 @@ def deploy(
 ) -> Deployment | Plan:
     """Build, verify and serve `model` as `name`; again under the same name: a new version at the same URL.
 
-    `model` is a fitted estimator, a function, or the path of an ONNX file; `sample` rows like those that requests will
+    `model` is a fitted estimator, a function, or a path: of an ONNX, skops, Keras, … file, a folder, or MLflow's
+    "models:/NAME/1". `file` is such a path too; weights alone are put into a copy of `model`. A pickle runs code while
+    it is read, which `allow_pickle` allows. `sample` are rows like those that requests will
     send, as a DataFrame, an array, a list of rows or a dict of columns; `labels` their true answers. `preprocess(x)`,
     `predict(model, x)` and `postprocess(y)` travel with the model. With `dry_run` a `Plan` is returned and nothing is
     changed. Raises `BadInput`, `BuildFailed` or `ServeFailed`; whatever served before is then still serving.
@@ -147,6 +159,8 @@ def deploy(
         model=model,
         sample=sample,
         labels=labels,
+        file=file,
+        allow_pickle=allow_pickle,
         format=format,
         workers=workers,
         port=port,
@@ -185,6 +199,8 @@ def launch(
     order: Order, store: Store, connecting: Connecting, *, dry_run: bool = False, quiet: bool = False
 ) -> Deployment | Plan:
     """Do what was ordered, with the steps shown; returns a `Deployment`, or the `Plan` of a dry run."""
+    if order.file is None and isinstance(order.model, str | os.PathLike):
+        order = replace(order, file=order.model, model=None)
     _check(order)
     check_access(store, order.name, order.auth, order.tls)
     title = f"{'dry run' if dry_run else 'deploy'} {order.name}"
@@ -263,17 +279,34 @@ class _Runner:
 def _build(order: Order, store: Store, runner: CleanRunner, dry_run: bool, report: Report) -> Built:
     from autodeploy_magic import build
 
+    read = _read(order, report)
     request = build.BuildRequest(
         name=order.name,
-        model=order.model,
+        model=order.model if read is None else read.model,
         sample=order.sample,
         labels=order.labels,
         code=dict(order.code or {}),
         format=order.format,
         note=order.note,
+        source="" if read is None else read.source,
+        allowed_by="" if read is None else read.allowed_by,
         namespace=order.namespace or {},
     )
     return build.build(request, store, runner, report, dry_run=dry_run)
+
+
+def _read(order: Order, report: Report) -> Loaded | None:
+    """The model that a file holds; None where it is an object of the kernel. What its reader notes is a warning."""
+    if order.file is None:
+        return None
+    from autodeploy_magic import build
+
+    with timed(report, "read") as step:
+        found = build.read_model(order.file, allow_pickle=order.allow_pickle, into=order.model)
+        step.detail = found.source
+    for note in found.notes:
+        warnings.warn(f"{order.file}: {note}", stacklevel=2)
+    return found
 
 
 def _compare(store: Store, runner: CleanRunner, before: Desired | None, built: Built) -> ShownDifference | None:
@@ -375,6 +408,12 @@ def check_beside(store: Store, name: str, canary: float | str | None, *, shadow:
 def _check(order: Order) -> None:
     """Refuse what cannot work before anything is built."""
     check_name(order.name)
+    if order.allow_pickle and order.file is None:
+        raise InvalidOption(
+            "--allow-pickle goes with --file",
+            why="an object of this kernel is here already: nothing is read that could run code",
+            fix="leave it out",
+        )
     if order.workers is not None and order.workers < 1:
         raise InvalidOption(f"--workers {order.workers} is not a number of processes", fix="use 1 or more")
     if order.port is not None and not 1 <= order.port <= 65535:

@@ -72,10 +72,18 @@ class DeployMagics(Magics):
             return
         out = values.pop("out", None)
         _check_out(out)
+        for option in verb.options_on("magic"):
+            if option.kind == "object" and values[option.name] is not None:
+                values[option.name] = self._variable(option.name, values[option.name])
         answer = verbs.call(verb, values)
         if out is not None:
             self._shell.user_ns[out] = answer
         show(answer)
+
+    def _variable(self, option: str, name: str) -> Any:
+        from autodeploy_magic.notebook import cell as cells
+
+        return cells.variable(option, name, self._shell.user_ns)
 
     @no_var_expand
     @cell_magic("deploy")  # type: ignore[arg-type]
@@ -119,6 +127,7 @@ class DeployMagics(Magics):
         namespace = self._shell.user_ns
         if values["sample"] is None:
             raise cells.missing_sample(values["name"], namespace.get(values["model"] or ""), namespace, line)
+        cells.check_file(values["file"], cell)
         for option in ("model", "sample", "labels"):
             name = values[option]
             if name is not None and not cells.mentions(cell, name):
@@ -163,7 +172,7 @@ class DeployMagics(Magics):
             for option in ("model", "sample", "labels")
             if values[option] is not None
         }
-        if "model" not in found:
+        if "model" not in found and values["file"] is None:
             from autodeploy_magic.build import find_model
 
             last: Any = getattr(result, "result", None)
@@ -173,9 +182,11 @@ class DeployMagics(Magics):
             _, found["model"] = find_model(namespace, assigned, last)
         return Order(
             name=values["name"],
-            model=found["model"],
+            model=found.get("model"),
             sample=found.get("sample"),
             labels=found.get("labels"),
+            file=values["file"],
+            allow_pickle=values["allow_pickle"],
             format=values["format"],
             workers=values["workers"],
             port=values["port"],

@@ -12,6 +12,8 @@ from autodeploy_magic.notebook.text import UNKNOWN, cores_text, count_text, grid
 from autodeploy_magic.registry import need
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from autodeploy_magic.store import Store
@@ -34,14 +36,27 @@ def measured(
     if not 1 <= points <= MOST_POINTS:
         raise InvalidOption(f"--points {points} is not a number of rows", fix=f"use 1 to {MOST_POINTS}")
     if version is None:
-        return frame(supervisor.series(name, seconds, min(points, seconds)))
+        return _with_firsts(frame(supervisor.series(name, seconds, min(points, seconds))), store.metrics_file(name))
     from autodeploy_magic.metrics import totals
 
     file = store.metrics_file(name)
     if version not in totals(file):  # one that was removed has left what it measured
         store.version(name, version)
     recorded = bool(store.desired(name).settings.get("metrics", True))
-    return frame(series(file, name, seconds, min(points, seconds), version=version, recorded=recorded))
+    table = frame(series(file, name, seconds, min(points, seconds), version=version, recorded=recorded))
+    return _with_firsts(table, file, version)
+
+
+def _with_firsts(table: pd.DataFrame, file: Path, version: int | None = None) -> pd.DataFrame:
+    """The same with two more columns where answers were streamed: the time to their first items."""
+    from autodeploy_magic.metrics.firsts import first_items
+
+    if not len(table):
+        return table
+    found = first_items(file, table.index[0].timestamp(), table.attrs["step_s"], len(table), version=version)
+    for i, column in enumerate(_FIRSTS if found else ()):
+        table[column] = [math.nan if each[i] is None else each[i] for each in found]
+    return table
 
 
 def frame(series: Series) -> pd.DataFrame:
@@ -80,13 +95,16 @@ def table_text(table: Any) -> str:
     step_s = table.attrs.get("step_s", 1.0)
     long = len(table) * step_s
     form = "%b %d %H:%M" if long > 86400 else "%H:%M:%S" if step_s < 60 else "%H:%M"
+    shown = {column: name for column, name in _SHOWN.items() if column in table.columns}
     title = f"{table.attrs.get('deployment', '')}: the last {period_text(long)} in steps of {period_text(step_s)}"
     rows = [
-        (at.strftime(form), *(_TEXTS[column](value) for column, value in zip(_SHOWN, row, strict=True)))
-        for at, row in zip(table.index, table[list(_SHOWN)].itertuples(index=False), strict=True)
+        (at.strftime(form), *(_TEXTS[column](value) for column, value in zip(shown, row, strict=True)))
+        for at, row in zip(table.index, table[list(shown)].itertuples(index=False), strict=True)
     ]
-    return f"{title}\n{grid(('UTC', *_SHOWN.values()), rows)}"
+    return f"{title}\n{grid(('UTC', *shown.values()), rows)}"
 
+
+_FIRSTS = ("first_p50_s", "first_p99_s")
 
 _SHOWN = {
     "requests_per_s": "requests",
@@ -95,6 +113,8 @@ _SHOWN = {
     "p50_s": "p50",
     "p95_s": "p95",
     "p99_s": "p99",
+    "first_p50_s": "first p50",
+    "first_p99_s": "first p99",
     "in_flight": "at once",
     "waiting": "waiting",
     "cpu_cores": "CPU",
@@ -110,7 +130,7 @@ def _known(text: Any) -> Any:
 
 _TEXTS: dict[str, Any] = {
     **dict.fromkeys(("requests_per_s", "refused_per_s", "failed_per_s"), _known(rate_text)),
-    **dict.fromkeys(("p50_s", "p95_s", "p99_s"), _known(seconds_text)),
+    **dict.fromkeys(("p50_s", "p95_s", "p99_s", *_FIRSTS), _known(seconds_text)),
     **dict.fromkeys(("in_flight", "waiting"), _known(count_text)),
     **dict.fromkeys(("memory_bytes", "disk_bytes"), _known(size_text)),
     "cpu_cores": _known(cores_text),

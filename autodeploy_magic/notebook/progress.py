@@ -105,7 +105,8 @@ class NotebookSteps:
 
     def html(self) -> Markup:
         """The steps so far, and those to come."""
-        known = [*(step for step in STEPS), *(step for step in self._events if step not in STEPS)]
+        planned = STEPS if not self._events or next(iter(self._events)) in STEPS else ()  # those of a deploy
+        known = [*planned, *(step for step in self._events if step not in planned)]
         total = sum(event.seconds for event in self._events.values())
         if self._closed:
             known = [step for step in known if step in self._events]

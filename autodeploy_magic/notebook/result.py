@@ -9,7 +9,15 @@ from autodeploy_magic.calling.snippets import Snippets
 from autodeploy_magic.contracts import Candidate, Status, Version
 from autodeploy_magic.metrics import Summary
 from autodeploy_magic.notebook.html import Markup, card, details, element, facts, join, table
-from autodeploy_magic.notebook.text import access_lines, ago_text, grid, seconds_text, size_text, traffic_text
+from autodeploy_magic.notebook.text import (
+    access_lines,
+    ago_text,
+    grid,
+    seconds_text,
+    size_text,
+    traffic_text,
+    trust_text,
+)
 from autodeploy_magic.notebook.views import ShownDifference, View, head, parity_text
 
 __all__ = ["Card", "Outcome", "Plan", "ShownStatus", "news"]
@@ -48,9 +56,11 @@ class Card(View):
             *((word, text) for word, text, _ in access_lines(status)),
             ("model", _model(version)),
             ("format", version.reason),
-            ("trust", f"{version.trust.level}: {version.trust.reason}"),
+            *((("source", version.source),) if version.source else ()),
+            ("trust", trust_text(version)),
             ("parity", f"{parity_text(version)} on {version.sample_rows} rows"),
             ("size", size_text(version.size_bytes)),
+            *(("to know", line) for line in _to_know(version)),
         ]
         if self.outcome is not None and self.outcome.first_answer_s is not None:
             lines_of.append(("first answer", seconds_text(self.outcome.first_answer_s)))
@@ -133,6 +143,7 @@ class Plan(View):
         lines += [f"  {'inputs':<13}{_inputs(self.version)}"]
         lines += [f"  {'format':<13}{self.version.reason}"]
         lines += [f"  {'parity':<13}{parity_text(self.version)} on {self.version.sample_rows} rows"]
+        lines += [f"  {'to know':<13}{line}" for line in _to_know(self.version)]
         return "\n".join([*lines, grid(_CANDIDATE_HEAD, rows)] if rows else lines)
 
     def html(self) -> Markup:
@@ -143,6 +154,7 @@ class Plan(View):
                 ("model", _model(self.version)),
                 ("inputs", _inputs(self.version)),
                 ("format", self.version.reason),
+                *(("to know", line) for line in _to_know(self.version)),
             ),
             table(_CANDIDATE_HEAD, rows, numeric=(2, 3, 4, 5, 6)) if rows else "",
             label=f"dry run of {self.name}",
@@ -153,20 +165,25 @@ class ShownStatus(Status, View, frozen=True, kw_only=True):
     """How a deployment is now, with its workers, and what it answered in the last minute."""
 
     last_minute: Summary | None = None
+    trust: str = ""
 
     @classmethod
-    def of(cls, status: Status, last_minute: Summary | None = None) -> ShownStatus:
-        return cls(**{name: getattr(status, name) for name in Status.__struct_fields__}, last_minute=last_minute)
+    def of(cls, status: Status, last_minute: Summary | None = None, version: Version | None = None) -> ShownStatus:
+        trust = "" if version is None else trust_text(version)
+        fields = {name: getattr(status, name) for name in Status.__struct_fields__}
+        return cls(**fields, last_minute=last_minute, trust=trust)
 
     def text(self) -> str:
         reason = f" ({self.reason})" if self.reason else ""
         first = f"{_dot(self)} {self.name} v{self.version}  {self.state}{reason}  {self.url}".rstrip()
         access = [f"  {word}: {text}" for word, text, _ in access_lines(self)]
+        access += [f"  trust: {self.trust}"] if self.trust else []
         return "\n".join([first, *access, f"  last minute: {traffic_text(self.last_minute)}", *self._grid()])
 
     def html(self) -> Markup:
         workers = table(_WORKER_HEAD, self._rows(), numeric=(0, 1, 2)) if self.workers else ""
-        minute = facts(*_access_facts(self), ("last minute", traffic_text(self.last_minute)))
+        trust = [("trust", self.trust)] if self.trust else []
+        minute = facts(*_access_facts(self), *trust, ("last minute", traffic_text(self.last_minute)))
         return card(head(self), minute, workers, label=f"status of {self.name}")
 
     def _grid(self) -> list[str]:
@@ -224,8 +241,15 @@ def _inputs(version: Version) -> str:
 
 def _build_facts(version: Version, tone: str) -> list[tuple[str, Markup | str]]:
     mark = element("span", "●", class_=tone, role="img", aria_label=version.trust.level)
-    trust = join([mark, " ", version.trust.reason])
-    return [("model", _model(version)), ("format", version.reason), ("trust", trust)]
+    trust = join([mark, " ", trust_text(version).partition(": ")[2]])
+    source = [("source", version.source)] if version.source else []
+    told = [("to know", element("span", line, class_="warn")) for line in _to_know(version)]
+    return [("model", _model(version)), *source, ("format", version.reason), ("trust", trust), *told]
+
+
+def _to_know(version: Version) -> list[str]:
+    """What stands in the way of the version elsewhere, and what its owner had better know of it."""
+    return [*version.environment.conflicts, *version.environment.notes]
 
 
 def _candidates(version: Version) -> Markup:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from autodeploy_magic.tls import SOON_S
 
 if TYPE_CHECKING:
-    from autodeploy_magic.contracts import Status, Traffic
+    from autodeploy_magic.contracts import Status, Traffic, Version
     from autodeploy_magic.metrics import Summary
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "shares_text",
     "size_text",
     "traffic_text",
+    "trust_text",
     "value_text",
 ]
 
@@ -106,6 +107,15 @@ def value_text(value: Any, longest: int = 300) -> str:
     """A JSON value as people read it, cut where it is long."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= longest else f"{text[:longest]}…"
+
+
+def trust_text(version: Version) -> str:
+    """ "amber: a pickled model…; allowed by --allow-pickle; signed by the key 1234abcd…"."""
+    trust = version.trust
+    parts = [f"{trust.level}: {trust.reason}" if trust.reason else trust.level]
+    parts += [f"allowed by {trust.allowed_by}" if trust.allowed_by.startswith("-") else trust.allowed_by]
+    parts += [f"signed by the key {version.signed_by[:12]}…" if version.signed_by else ""]
+    return "; ".join(filter(None, parts))
 
 
 def size_text(size_bytes: float) -> str:

@@ -8,7 +8,15 @@ from typing import Any
 
 from autodeploy_magic.contracts import Difference, Record, Status, Traffic, Version
 from autodeploy_magic.notebook.html import Markup, card, details, element, join, table
-from autodeploy_magic.notebook.text import OPEN_TEXT, access_lines, grid, seconds_text, size_text, value_text
+from autodeploy_magic.notebook.text import (
+    OPEN_TEXT,
+    access_lines,
+    grid,
+    seconds_text,
+    size_text,
+    trust_text,
+    value_text,
+)
 
 __all__ = [
     "Answer",
@@ -90,6 +98,7 @@ class Versions(View, list[Version]):
                 parity_text(version),
                 size_text(version.size_bytes),
                 version.note,
+                trust_text(version),
             )
             for version in reversed(self)
         ]
@@ -100,7 +109,7 @@ class Versions(View, list[Version]):
         return roles.get(number, "")
 
 
-_VERSION_HEAD = ("", "version", "built (UTC)", "model", "format", "parity", "size", "note")
+_VERSION_HEAD = ("", "version", "built (UTC)", "model", "format", "parity", "size", "note", "trust")
 
 
 class ShownDifference(Difference, View, frozen=True, kw_only=True):

@@ -8,8 +8,10 @@
     protocols/     how clients speak: each reads requests into rows, and words answers; grpc/ on a port of its own
     road.py        one loaded version with its protocols and its lane; which versions there are, and what each is given
     lane.py        where and when rows are run: here, in a thread (pool.py), or together (batching.py), by what it takes
-                   (service_time.py)
+                   (service_time.py); or item by item (source.py, sending.py: as the client reads)
     model.py       a version: decode → preprocess → run → postprocess → encode
+    signature.py   whose key signed the version; modules.py, the person's own modules, from their hashed sources alone
+    turns.py       whose turn it is at a model whose answers are streamed
     runtime/       what runs a model's format: ONNX, or the pickled object
 
 Around it:
@@ -22,6 +24,7 @@ Around it:
     record.py      what was answered, in one-second roll-ups; exposition.py tells Prometheus of them
     trace.py       spans of what was answered, for an OpenTelemetry collector (traced.py: the front where that is asked)
     bento.py       the same model behind BentoML's own road, for stock `bentoml serve`
+    pyfunc.py      the same model as MLflow's python_function
     replay.py      the sample through a packaged version in a clean process, measured
     log.py         the worker's log, kept small
 """

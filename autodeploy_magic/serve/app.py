@@ -13,7 +13,7 @@ from autodeploy_magic.serve.exchange import Exchange
 from autodeploy_magic.serve.front import Front, Observe
 from autodeploy_magic.serve.guard import Guard
 from autodeploy_magic.serve.model import ServedModel
-from autodeploy_magic.serve.protocols import Answer
+from autodeploy_magic.serve.protocols import Answer, Stream
 from autodeploy_magic.serve.road import Lineup, Mounted, Road
 
 __all__ = ["App", "make_app"]
@@ -61,21 +61,47 @@ class App:
         if body is None:
             return
         answer = exchange.answer if exchange.answer is not None else await _finished(exchange, body, receive)
-        if answer is not None:
-            await self._reply(send, exchange, answer)
+        if isinstance(answer, Stream):
+            await self._stream(receive, send, exchange, answer)
+        elif answer is not None:
+            headers = self._headers(exchange, answer)
+            headers.append((b"content-length", str(len(answer.body)).encode()))
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            await send({"type": "http.response.body", "body": answer.body})
 
-    async def _reply(self, send: Send, exchange: Exchange, answer: Answer) -> None:
+    def _headers(self, exchange: Exchange, answer: Answer) -> list[tuple[bytes, bytes]]:
         headers = [
             (b"content-type", answer.content_type.encode("latin-1")),
-            (b"content-length", str(len(answer.body)).encode()),
             (b"x-request-id", exchange.id.encode()),
             *answer.headers,
             *self.front.guard.cors(exchange.headers),
         ]
         if self.front.draining or exchange.close:
             headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
+        return headers
+
+    async def _stream(self, receive: Receive, send: Send, exchange: Exchange, answer: Stream) -> None:
+        """Send an answer part by part; a server that waits for its client makes the generator wait."""
+        source, news = answer.source, asyncio.Event()
+        source.news = news.set
+        gone: asyncio.Future[Any] = asyncio.ensure_future(receive())
+        gone.add_done_callback(lambda _: news.set())
+        try:
+            headers = self._headers(exchange, answer)
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            while not (source.ended or source.stalled or gone.done()):
+                news.clear()
+                body = source.take()
+                if body:
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
+                else:
+                    await news.wait()
+            if source.ended:
+                exchange.streamed()
+                await send({"type": "http.response.body", "body": b""})
+        finally:
+            gone.cancel()
+            exchange.abandon()
 
     def _closing(self, send: Send) -> Send:
         async def closing(message: Message) -> None:

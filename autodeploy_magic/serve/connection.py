@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from autodeploy_magic.serve.cycle import Cycle
-from autodeploy_magic.serve.protocols import Answer
+from autodeploy_magic.serve.protocols import Answer, Stream
+from autodeploy_magic.serve.sending import Sending
 
 if TYPE_CHECKING:
     from autodeploy_magic.serve.exchange import Exchange, Head
@@ -51,7 +52,8 @@ class Connection(HttpToolsProtocol):
     _head_bytes = 0
     _body_came = False
     _advancing = False
-    _writes_paused = False
+    writes_paused = False
+    _sending: Sending | None = None  # an answer that is streamed
     _date = b""
     _dated: object = None
     _lingers = False  # we have said our last, and let the client finish
@@ -76,6 +78,7 @@ class Connection(HttpToolsProtocol):
             self._idle.cancel()
         if self._answering is not None:
             self._answering.exchange.abandon()
+        self._sending = None
         super().connection_lost(exc)
         if not self.connections:
             idle: asyncio.Event | None = getattr(self.config, "idle", None)
@@ -124,7 +127,7 @@ class Connection(HttpToolsProtocol):
             self._head_bytes = 0
         # What is neither body nor head is a chunk's extension or a trailer: the parser keeps those, however many.
         if self._arriving and self._head_bytes > MAX_HEAD_BYTES and not self._is_over:
-            if self._in_head:
+            if self._in_head and self._sending is None:
                 self.transport.write(_REFUSAL)
             self.transport.close()
         if not self._arriving:
@@ -135,19 +138,23 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Called where the parsing has ended with an error. Somebody may have answered already."""
-        if not self._is_over:
+        if self._sending is not None:
+            self.transport.close()  # in the middle of an answer there is no place for another
+        elif not self._is_over:
             super().send_400_response(msg)
 
     def pause_writing(self) -> None:
         """The client does not read its answers: nor do we read its requests."""
-        self._writes_paused = True
+        self.writes_paused = True
         super().pause_writing()
         self.flow.pause_reading()
 
     def resume_writing(self) -> None:
-        self._writes_paused = False
+        self.writes_paused = False
         super().resume_writing()
         self.flow.resume_reading()
+        if self._sending is not None:
+            self._sending.go()
 
     # --- the parser's callbacks
 
@@ -166,7 +173,8 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         if len(self.headers) > MAX_HEADERS or self._is_head_too_large():
-            self.transport.write(_REFUSAL)
+            if self._sending is None:
+                self.transport.write(_REFUSAL)
             self.transport.close()
             raise ValueError("the head is too large")  # which ends the parsing
         if self._front is None:
@@ -183,7 +191,8 @@ class Connection(HttpToolsProtocol):
         head_only = parser.get_method() == b"HEAD"
         if keep_alive and not head_only:
             self._head = exchange.head()
-        cycle = Cycle(self, exchange, keep_alive=keep_alive, head_only=head_only)
+        chunked = version != "1.0"
+        cycle = Cycle(self, exchange, keep_alive=keep_alive, head_only=head_only, chunked=chunked)
         self.cycle = cycle
         if before is not None and not before.response_complete:
             self.flow.pause_reading()
@@ -215,7 +224,7 @@ class Connection(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self._is_over or self._advancing:
             return
-        if not self._writes_paused:
+        if not self.writes_paused:
             self.flow.resume_reading()
         if self.pipeline:
             self._advance()
@@ -227,6 +236,10 @@ class Connection(HttpToolsProtocol):
         cycle, self._answering = self._answering, None
         if cycle is None:
             self._write(exchange, answer)
+            return
+        if type(answer) is Stream:
+            self._answering = cycle
+            self._stream(cycle, answer)
             return
         cycle.response_complete = True
         del cycle.exchange  # an idle connection keeps its last cycle, which must hold no version
@@ -254,6 +267,39 @@ class Connection(HttpToolsProtocol):
         self.transport.write(head if head_only else head + answer.body)
         if close:
             self._close_gently()
+
+    def _stream(self, cycle: Cycle, answer: Stream) -> None:
+        """Write the head of an answer, and from now on its parts."""
+        assert self._front is not None
+        if self._is_over:
+            cycle.exchange.abandon()
+            return
+        exchange = cycle.exchange
+        cycle.keep_alive = cycle.keep_alive and cycle.chunked and not exchange.close and not self._front.draining
+        others = [*answer.headers, *self._front.guard.cors(exchange.headers)]
+        head = b"%b%bcontent-type: %b\r\nx-request-id: %b\r\n%b%b%b\r\n" % (
+            _STATUS_LINES[answer.status],
+            self._date_line(),
+            answer.content_type.encode("latin-1"),
+            exchange.id.encode("ascii"),
+            b"".join([b"%b: %b\r\n" % pair for pair in others]),
+            b"transfer-encoding: chunked\r\n" if cycle.chunked else b"",
+            b"" if cycle.keep_alive else b"connection: close\r\n",
+        )
+        self.transport.write(head)
+        self._sending = Sending(self, cycle, answer.source)
+        self._sending.go()
+
+    def sent(self, cycle: Cycle) -> None:
+        """A streamed answer has been written to its end."""
+        assert self._front is not None
+        self._sending = self._answering = None
+        cycle.exchange.streamed()
+        cycle.response_complete = True
+        del cycle.exchange
+        if not cycle.keep_alive or self._front.draining:
+            self._close_gently()
+        self.on_response_complete()
 
     def _begin(self, cycle: Cycle) -> None:
         """All before it is answered. A refusal that is certain from the head goes out now."""

@@ -14,13 +14,15 @@ __all__ = ["Cycle"]
 class Cycle:
     """A request that the front answers, where uvicorn keeps a request's cycle: it asks for the attributes without `_`.
 
-    `its_turn` says that every request before it on the connection has been answered.
+    `its_turn` says that every request before it on the connection has been answered, `chunked` that an answer whose
+    length nobody knows may come in chunks: a client of HTTP/1.0 knows none.
     """
 
     __slots__ = (
         "_connection",
         "_parts",
         "_size",
+        "chunked",
         "disconnected",
         "exchange",
         "head_only",
@@ -30,10 +32,19 @@ class Cycle:
         "response_complete",
     )
 
-    def __init__(self, connection: Connection, exchange: Exchange, *, keep_alive: bool, head_only: bool) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        exchange: Exchange,
+        *,
+        keep_alive: bool,
+        head_only: bool,
+        chunked: bool = True,
+    ) -> None:
         self.exchange = exchange
         self.keep_alive = keep_alive
         self.head_only = head_only
+        self.chunked = chunked
         self.more_body = True
         self.its_turn = False
         self.response_complete = False

@@ -24,11 +24,12 @@ from autodeploy_magic.errors import (
     Unauthorized,
     UnsupportedContent,
 )
-from autodeploy_magic.serve.protocols import JSON, Answer, ClientProtocol, Inference, Request, Route
+from autodeploy_magic.serve.protocols import JSON, Answer, ClientProtocol, Inference, Request, Route, Stream
 from autodeploy_magic.serve.road import Road, Routes
 
 if TYPE_CHECKING:
     from autodeploy_magic.serve.front import Front
+    from autodeploy_magic.serve.source import Source
 
 __all__ = ["CLIENT_GONE", "Exchange", "Found", "Head", "Headers", "Reply"]
 
@@ -94,6 +95,8 @@ class Exchange:
     _timer: asyncio.TimerHandle | None = None
     _inference: Inference | None = None
     _expired = False
+    _gone = False
+    _source: Source | None = None
     _rows = 0
     _size = 0
     _started = 0.0
@@ -202,8 +205,19 @@ class Exchange:
 
     def abandon(self) -> None:
         """The client has gone: what waits for the model need not run any more."""
-        if self._future is not None and not self._future.done():
+        self._gone = True
+        if self._source is not None:
+            self.streamed()
+        elif self._future is not None and not self._future.done():
             self._future.cancel()
+
+    def streamed(self) -> None:
+        """The `Stream` that answers it has been written to its end, or its client has gone."""
+        source, self._source = self._source, None
+        if source is not None:
+            source.close()
+            failed = source.error.status if source.error is not None else 200
+            self._observe_stream(failed if source.ended else CLIENT_GONE, source)
 
     def refuse(self, error: RequestRefused) -> Answer:
         """Let the answer be the protocol's words for `error`, and return it."""
@@ -273,6 +287,9 @@ class Exchange:
             return
         try:
             answer = result = future.result()
+            if type(result) is Stream:
+                self._stream(result)
+                return
             if self._inference is not None:
                 answer = self._inference.encode(result)
                 if self._lineup.shadow is not None:
@@ -283,6 +300,15 @@ class Exchange:
             log.exception("request %s could not be answered", self.id)
             answer = self._mistake()
         self._end(answer)
+
+    def _stream(self, answer: Stream) -> None:
+        self._source = source = answer.source
+        self._rows = source.rows
+        if self._gone:
+            self.streamed()
+            return
+        source.watch(self._front.timeout_s, self._front.too_slow())
+        self._reply(self, answer)
 
     def _offer(self, inference: Inference, outputs: dict[str, Any]) -> None:
         assert self._lineup.shadow is not None
@@ -304,6 +330,13 @@ class Exchange:
         if observe is not None and route is not None and route.recorded:
             seconds = time.perf_counter() - self._started
             observe(self._road.version.number, status, seconds, self._rows, self._size, bytes_out)
+
+    def _observe_stream(self, status: int, source: Source) -> None:
+        observe = self._front.observe
+        if observe is not None:
+            seconds = time.perf_counter() - self._started
+            number = self._road.version.number
+            observe(number, status, seconds, self._rows, self._size, source.bytes_out, source.first_s)
 
 
 def _read(key: str, request: Request, road: Road) -> Inference:

@@ -159,6 +159,8 @@ class _Ours:
                 requests.add_metric([self._deployment, str(number), str(status)], count)
         yield requests
         yield self._latencies(versions)
+        if any(counted.firsts for counted in versions.values()):
+            yield self._firsts(versions)
         for name, about, read in _COUNTERS:
             counter = self._counter(name, about, "version")
             for number, counted in versions.items():
@@ -226,6 +228,15 @@ class _Ours:
         for number, counted in versions.items():
             uppers = {upper_s(index): count for index, count in counted.latencies.items()}
             family.add_metric([self._deployment, str(number)], _buckets(uppers, LATENCIES_S), counted.latency_s)
+        return family
+
+    def _firsts(self, versions: dict[int, Counted]) -> HistogramMetricFamily:
+        about = "Time from a request's last byte to the first item of an answer that is streamed."
+        family = self._histogram("request_first_item_seconds", about)
+        for number, counted in versions.items():
+            if counted.firsts:
+                uppers = {upper_s(index): count for index, count in counted.firsts.items()}
+                family.add_metric([self._deployment, str(number)], _buckets(uppers, LATENCIES_S), counted.first_s)
         return family
 
     def _batches(self, versions: dict[int, Counted]) -> HistogramMetricFamily:

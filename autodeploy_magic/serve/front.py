@@ -26,10 +26,21 @@ _KNOWN = 512
 
 
 class Observe(Protocol):
-    """Told of every recorded answer. `seconds` are from the request's last byte to its answer."""
+    """Told of every recorded answer. `seconds` are from the request's last byte to its answer.
+
+    Of a streamed one they are to its last item, and `first_s` to its first, None where there was none.
+    """
 
     def __call__(
-        self, version: int, status: int, seconds: float, rows: int, bytes_in: int, bytes_out: int, /
+        self,
+        version: int,
+        status: int,
+        seconds: float,
+        rows: int,
+        bytes_in: int,
+        bytes_out: int,
+        first_s: float | None = None,
+        /,
     ) -> None: ...
 
 

@@ -23,6 +23,7 @@ from autodeploy_magic.serve.batching import Done, Joining, Waiting
 from autodeploy_magic.serve.model import ServedModel
 from autodeploy_magic.serve.pool import Pool
 from autodeploy_magic.serve.service_time import recorded
+from autodeploy_magic.serve.source import Events, Source, Sources
 from autodeploy_magic.wire import Batch
 
 __all__ = ["Lane", "LaneStats"]
@@ -67,6 +68,7 @@ class Lane:
         self._times = recorded(served.version)
         self._joining = Joining(served, self._times)
         self._pool = Pool(self._joining, threads, self._take)
+        self._sources = Sources(self._stream_began, self._stream_left)
         self._max_queue = int(settings.get("max_queue"))
         self._gathered: OrderedDict[Waiting, None] = OrderedDict()
         self._direct = self._direct_next = 0
@@ -80,12 +82,12 @@ class Lane:
     @property
     def queued(self) -> int:
         """How many requests wait."""
-        return len(self._pool) + len(self._gathered)
+        return len(self._pool) + len(self._gathered) + len(self._sources.waiting)
 
     @property
     def running(self) -> int:
         """How many requests a thread is answering now."""
-        return self._pool.running
+        return self._pool.running + len(self._sources.under_way)
 
     @property
     def run_s(self) -> float:
@@ -129,6 +131,18 @@ class Lane:
         stats.batches[rows] = stats.batches.get(rows, 0) + 1
         return outputs
 
+    def stream(self, batch: Batch, events: Events) -> Source:
+        """Answer decoded rows item by item, as `events` words them. Closing it gives its place to another.
+
+        Raises `Overloaded` where too many wait, and `Unavailable` once the lane is closed.
+        """
+        if self._closed:
+            raise _closed()
+        self._count()
+        source = Source(self._served, batch, events, self._sources.leave)
+        self._sources.push(source)
+        return source
+
     def take_stats(self) -> LaneStats:
         """What it did since it was asked last."""
         taken, self._stats = self._stats, LaneStats(waiting=self.queued, in_flight=self._under_way)
@@ -154,9 +168,10 @@ class Lane:
     def close(self) -> None:
         """Refuse what waits, and end its threads: at once where none is running, else when that run is over.
 
-        What is running is still answered.
+        What is running is still answered, but for streams: they end with the refusal.
         """
         self._closed = True
+        self._sources.stop(_closed())
         left = [*self._gathered, *self._pool.close()]
         self._under_way -= len(left)
         self._gathered.clear()
@@ -166,6 +181,11 @@ class Lane:
         self._tell_drained()
 
     def _make(self, batch: Batch, names: Sequence[str]) -> Waiting:
+        self._count()
+        return Waiting(batch, tuple(names), self._give_up)
+
+    def _count(self) -> None:
+        """Count one more that waits. Raises `Overloaded` where too many do."""
         waiting = self.queued + 1
         if waiting > self._max_queue:
             self._stats.overloaded += 1
@@ -174,7 +194,18 @@ class Lane:
         stats = self._stats
         stats.waiting = max(stats.waiting, waiting)
         stats.in_flight = max(stats.in_flight, self._under_way)
-        return Waiting(batch, tuple(names), self._give_up)
+
+    def _stream_began(self, source: Source) -> None:
+        self._stats.queue_s += source.started - source.since
+
+    def _stream_left(self, source: Source) -> None:
+        self._under_way -= 1
+        if source.started:
+            self._stats.run_s += source.run_s
+            self._stats.batches[source.rows] = self._stats.batches.get(source.rows, 0) + 1
+        else:
+            self._stats.cancelled += 1
+        self._tell_drained()
 
     def _give_up(self, item: Waiting) -> None:
         """Somebody cancelled it: its place is free."""

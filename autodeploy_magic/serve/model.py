@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -20,20 +19,28 @@ from autodeploy_magic.errors import (
     ModelFailed,
     RequestRefused,
     StartFailed,
+    TimedOut,
 )
 from autodeploy_magic.formats import format_of
 from autodeploy_magic.registry import load, table
+from autodeploy_magic.serve.modules import importable
 from autodeploy_magic.serve.runtime.live import LiveRunner
 from autodeploy_magic.serve.runtime.native import unpickle
+from autodeploy_magic.serve.signature import SIGNATURE, check_signature
+from autodeploy_magic.serve.turns import Turns
 from autodeploy_magic.store import file_sha256
 from autodeploy_magic.wire import Batch, to_container, to_plain
 from autodeploy_magic.wire import decode as decode_inputs
 from autodeploy_magic.wire.fields import short
 from autodeploy_magic.wire.quick import MOST_ROWS, QuickReader
+from autodeploy_magic.wire.streams import close, is_stream, postprocessed, taken
 
 __all__ = ["Runner", "ServedModel", "head"]
 
 log = logging.getLogger(__name__)
+
+MOST_ITEMS = 100_000
+"""Of a streamed answer that is collected into one."""
 
 
 class Runner(Protocol):
@@ -61,24 +68,42 @@ class ServedModel:
         self._is_plain = not self.has_code and not runner.needs_container
         self._quick = QuickReader(version.signature)
         self.max_rows = int(settings.get("max_rows"))
+        self.streams = any(output.streams for output in version.outputs)
+        self._turns = Turns()
 
     @classmethod
-    def load(cls, folder: Path, *, format: str | None = None, threads: int | None = None) -> ServedModel:
-        """Load the version in `folder`, its files checked against their hashes first.
+    def load(
+        cls,
+        folder: Path,
+        *,
+        format: str | None = None,
+        provider: str | None = None,
+        threads: int | None = None,
+        sealed: bool = True,
+    ) -> ServedModel:
+        """Load the version in `folder`, its files checked against their hashes first, and its record's signature.
 
-        `format` picks another model artifact than the one the version serves. `threads` is how many one run of the
-        model may use; None is one for ONNX, and for the live object what its libraries take. Raises `ArtifactChanged`,
-        or whatever the model's own library raises.
+        `format` picks another model artifact than the one the version serves, `provider` the execution provider that
+        must run an ONNX one: no other stands in. `threads` is how many one run of the model may use; None is one for
+        ONNX, and for the live object what its libraries take. `sealed` false is for one that is still being made: it
+        holds more than is listed, and is not signed. Raises `ArtifactChanged`, `StartFailed` where `verify_key` wants
+        another signature than it has, or whatever the model's own library raises.
         """
         file = folder / "version.json"
-        version = decode(Version, file.read_bytes(), source=str(file))
+        record = file.read_bytes()
+        if sealed:
+            check_signature(folder, record)
+        version = decode(Version, record, source=str(file))
+        if sealed:
+            check_nothing_else(folder, version)
+        if provider is not None:
+            version = replace(version, provider=provider)
         chosen = format or version.format
         wanted = [item for item in version.artifacts if item.role != "model" or item.format == chosen]
         for artifact in wanted:
             check(folder, artifact)
-        modules = str(folder / "modules")  # the person's own, which the code and a native model import
-        if any(item.role == "module" for item in wanted) and modules not in sys.path:
-            sys.path.append(modules)
+        if any(item.role == "module" for item in wanted):
+            importable(folder / "modules")  # the person's own, which the code and a native model import
         if not any(item.role == "model" for item in wanted):
             raise StartFailed(f"version {version.number} of {version.deployment} holds no {chosen} model")
         code: dict[str, Callable[..., Any]] = {}
@@ -88,6 +113,8 @@ class ServedModel:
         kept = format_of(chosen)
         runner_type = load(table("runtimes")[kept.runtime])
         runner = cast(Runner, runner_type(folder / kept.place, version, threads=threads))
+        if provider and runner.stand_in:  # type: ignore[attr-defined]  # of the one runner that has providers
+            raise StartFailed("not run by it", why=runner.stand_in)  # type: ignore[attr-defined]
         return cls(version, runner, code, folder)
 
     @property
@@ -118,17 +145,39 @@ class ServedModel:
 
     def run(self, batch: Batch, names: Sequence[str]) -> dict[str, Any]:
         """Answer decoded rows with the live object's values. Raises `ModelFailed` where the model raises."""
+        if self.streams:
+            return self._collected(batch, names)
         try:
             return self._runner.run(batch, names) if self._is_plain else self._answer(batch, names)
         except RequestRefused:
             raise
         except (Exception, SystemExit) as error:  # the person's own code may raise anything; its words stay in the log
-            log.exception("%s version %d failed on a request", self.version.deployment, self.version.number)
-            raise ModelFailed(
-                "the model failed on these inputs",
-                why="it raised an error, which is in the deployment's log",
-                fix=f"the owner can read it with `%deploy logs {self.version.deployment}`",
-            ) from error
+            raise self._failed(error) from error
+
+    def stream(self, batch: Batch) -> Iterator[Any]:
+        """The predictions for decoded rows, item by item as the model gives them. Raises `ModelFailed` at any of them.
+
+        Of several under way in threads of their own, one at a time is at work on its next item.
+        """
+        items: Iterator[Any] | None = None
+        try:
+            with self._turns:
+                answer = self._answer(batch, ("predictions",))["predictions"]
+                items = answer if is_stream(answer) else iter(answer if isinstance(answer, list) else [answer])
+            while True:
+                with self._turns:
+                    try:
+                        item = next(items)
+                    except StopIteration:
+                        return
+                yield item
+        except RequestRefused:
+            raise
+        except (Exception, SystemExit) as error:
+            raise self._failed(error) from error
+        finally:
+            if items is not None:
+                self._close(items)
 
     def replay(self, inputs: Any, names: Sequence[str]) -> dict[str, Any]:
         """Answer rows of the version's own sample, which no limit of requests holds for."""
@@ -217,8 +266,51 @@ class ServedModel:
         else:
             answers = self._runner.run(x, names)
         if self._postprocess and "predictions" in answers:
-            answers["predictions"] = self._postprocess(answers["predictions"])
+            answers["predictions"] = postprocessed(self._postprocess, answers["predictions"])
         return answers
+
+    def _collected(self, batch: Batch, names: Sequence[str]) -> dict[str, Any]:
+        """The same as one answer. Raises `TimedOut` where a request's time is over and the items are not."""
+        within_s = float(settings.get("request_timeout_s"))
+        answers: dict[str, Any] = {}
+        if "predictions" in names:
+            items, whole = taken(stream := self.stream(batch), most=MOST_ITEMS, within_s=within_s)
+            close(stream)
+            if not whole:
+                raise TimedOut(
+                    f"the answer had not ended after {len(items)} items",
+                    why=f"an answer in one piece has at most {MOST_ITEMS} of them, and takes at most {within_s:g} s",
+                    fix="ask for its items as they come: «Accept: text/event-stream»",
+                )
+            answers["predictions"] = items
+        others = [name for name in names if name != "predictions"]
+        if others:
+            try:
+                with self._turns:
+                    answers |= self._answer(batch, others)
+            except RequestRefused:
+                raise
+            except (Exception, SystemExit) as error:
+                raise self._failed(error) from error
+        return {name: answers[name] for name in names}
+
+    def _close(self, items: Iterator[Any]) -> None:
+        """Let a generator end where it stands: its `finally` is the person's own code, too."""
+        try:
+            with self._turns:
+                close(items)
+        except Exception:
+            log.exception("%s version %d failed at the end of a stream", self.version.deployment, self.version.number)
+
+    def _failed(self, error: BaseException) -> ModelFailed:
+        """What a client is told of an error, which goes into the log."""
+        version = self.version
+        log.error("%s version %d failed on a request", version.deployment, version.number, exc_info=error)
+        return ModelFailed(
+            "the model failed on these inputs",
+            why="it raised an error, which is in the deployment's log",
+            fix=f"the owner can read it with `%deploy logs {self.version.deployment}`",
+        )
 
     def _file(self, role: str) -> str:
         return next(item.path for item in self.version.artifacts if item.role == role)
@@ -241,6 +333,22 @@ def check(folder: Path, artifact: Artifact) -> None:
             why=f"its SHA-256 was {artifact.sha256[:12]}… and is {found[:12]}…",
             fix="roll back to another version, or deploy again from the notebook",
         )
+
+
+def check_nothing_else(folder: Path, version: Version) -> None:
+    """Raise `ArtifactChanged` where the folder holds a file that the version's record does not list.
+
+    A library that is given a folder reads what it finds there. What Python compiles of the modules is not looked at.
+    """
+    listed = {artifact.path for artifact in version.artifacts} | {"version.json", SIGNATURE, "model.yaml"}  # BentoML's
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder).as_posix()
+        if name not in listed and not file.is_dir() and not (name.startswith("modules/") and "__pycache__" in name):
+            raise ArtifactChanged(
+                f"{name} is in the version's folder and was not built",
+                why="somebody put it there afterwards, and loading the model might read it",
+                fix=f"remove {file}, or deploy again from the notebook",
+            )
 
 
 def _tolerance(version: Version) -> float:

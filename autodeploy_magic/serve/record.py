@@ -21,7 +21,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from autodeploy_magic.metrics import INSERT, INSERT_COMPARISON, ComparisonRow, Rollup, bucket, forget, open_for_writing
+from autodeploy_magic.metrics import (
+    INSERT,
+    INSERT_COMPARISON,
+    INSERT_FIRST,
+    ComparisonRow,
+    FirstRow,
+    Rollup,
+    bucket,
+    forget,
+    open_for_writing,
+)
 
 if TYPE_CHECKING:
     from autodeploy_magic.serve.lane import LaneStats
@@ -47,6 +57,8 @@ class Tally:
     __slots__ = (
         "bytes_in",
         "bytes_out",
+        "first_s",
+        "firsts",
         "latency",
         "requests",
         "rows",
@@ -59,7 +71,8 @@ class Tally:
     def __init__(self, version: int) -> None:
         self.version = version
         self.requests = self.rows = self.bytes_in = self.bytes_out = 0
-        self.seconds = self.unanswered_s = 0.0
+        self.seconds = self.unanswered_s = self.first_s = 0.0
+        self.firsts: dict[int, int] = {}
         self.latency: dict[int, int] = {}
         self.statuses: dict[int, int] = {}
 
@@ -101,8 +114,17 @@ class Recorder:
         if self._thread.ident is not None:
             self._thread.join(timeout=5.0)
 
-    def observe(self, version: int, status: int, seconds: float, rows: int, bytes_in: int, bytes_out: int) -> None:
-        """Note one answer. Never blocks and never raises."""
+    def observe(
+        self,
+        version: int,
+        status: int,
+        seconds: float,
+        rows: int,
+        bytes_in: int,
+        bytes_out: int,
+        first_s: float | None = None,
+    ) -> None:
+        """Note one answer; `first_s` is when the first item of a streamed one was there. Never blocks, never raises."""
         if int(time.time()) != self._second:
             self._roll()
         tally = self._tallies.get(version)
@@ -120,6 +142,10 @@ class Recorder:
         index = bucket(seconds)
         latency[index] = latency.get(index, 0) + 1
         statuses[status] = statuses.get(status, 0) + 1
+        if first_s is not None:
+            index = bucket(first_s)
+            tally.firsts[index] = tally.firsts.get(index, 0) + 1
+            tally.first_s += first_s
 
     def tick(self) -> None:
         """Hand over a second that is over though nothing was asked since; called soon after each second begins."""
@@ -139,6 +165,9 @@ class Recorder:
         busy = [version for version, lane in lanes.items() if lane.in_flight and version not in tallies]
         for tally in (*tallies.values(), *map(Tally, busy)):
             self._put(INSERT, _rollup(self._worker, second, tally, lanes.get(tally.version)), tally.requests)
+            if tally.firsts:
+                first = FirstRow(second, self._worker, tally.version, tally.first_s, _json(tally.firsts))
+                self._put(INSERT_FIRST, first, 0)
         if tallies or busy:
             self._news.set()
 

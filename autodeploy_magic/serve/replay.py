@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,11 @@ from typing import Any
 import msgspec
 import psutil
 
+from autodeploy_magic.errors import AutodeployError, ModelFailed
+from autodeploy_magic.serve.causes import explained
 from autodeploy_magic.serve.model import ServedModel, head
+from autodeploy_magic.serve.runtime.providers import available
+from autodeploy_magic.serve.witness import Witness
 
 __all__ = ["main"]
 
@@ -23,25 +26,44 @@ _MOST_CALLS = 30
 def main(spec: dict[str, Any]) -> dict[str, Any]:
     """Replay a sample through the version in `spec["folder"]`.
 
-    Also in `spec`, all optional: `format` (another model artifact than the served one), `outputs` (names; default
-    all), `sample` (a file; default the version's own), `timings` (measure), `batch_rows` (default 256).
+    Also in `spec`, all optional: `format` (another model artifact than the served one), `provider` (ONNX by it and no
+    other), `providers` (tell which there are), `outputs` (names; default all), `sample` (a file; default the version's
+    own), `timings` (measure), `batch_rows` (default 256), `sealed` (false for a version that is still being made).
     Returns the answers as JSON values, median seconds of one call on 1 row and on a batch, from decoded rows to the
-    live object's values, the process's resident bytes, and the top-level modules that answering imported.
+    live object's values, the process's resident bytes, and what it did besides (`Witness.seen`): the modules that
+    answering imported, the libraries, files and addresses it reached for. Raises an `ExportFailed` that says what to
+    change where the person's own code fails.
     """
-    before = set(sys.modules)
-    started = time.perf_counter()
-    served = ServedModel.load(Path(spec["folder"]), format=spec.get("format"))
-    loaded_s = time.perf_counter() - started
-    sample = msgspec.json.decode(Path(spec.get("sample") or Path(spec["folder"]) / "sample.json").read_bytes())
-    names = spec.get("outputs") or [output.name for output in served.version.outputs]
+    folder = Path(spec["folder"])
+    witness = Witness(folder)
+    sample = msgspec.json.decode(Path(spec.get("sample") or folder / "sample.json").read_bytes())
     inputs = sample["inputs"]
-    answers = served.replay(inputs, names)
+    started = time.perf_counter()
+    try:
+        with witness.watching():
+            served = ServedModel.load(
+                folder,
+                format=spec.get("format"),
+                provider=spec.get("provider"),
+                sealed=spec.get("sealed", True),
+            )
+            loaded_s = time.perf_counter() - started
+            names = spec.get("outputs") or [output.name for output in served.version.outputs]
+            answers = served.replay(inputs, names)
+    except AutodeployError as error:
+        if isinstance(error, ModelFailed) and error.__cause__ is not None and error.why:
+            raise explained(error, folder) from error  # its words are those for a client, who is told nothing
+        raise
+    except Exception as error:  # loading runs the person's own code, which may raise anything
+        raise explained(error, folder) from error
     result: dict[str, Any] = {
         "answers": answers,
         "seconds_to_load": loaded_s,
         "rss_bytes": psutil.Process().memory_info().rss,
-        "modules": sorted({name.partition(".")[0] for name in set(sys.modules) - before}),
+        **witness.seen(),
     }
+    if spec.get("providers"):
+        result["providers"] = available()
     if spec.get("timings"):
         one = served.decode(head(inputs, 1))
         batch = served.decode(head(inputs, int(spec.get("batch_rows") or 256)))

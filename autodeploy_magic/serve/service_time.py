@@ -83,13 +83,29 @@ class ServiceTime:
         self._nearest = [min(self._seen, key=lambda seen: abs(seen - other)) for other in range(_SIZES)]
 
 
+class _Long(ServiceTime):
+    """Of a version whose runs take as long as a request makes them, whatever the sample took."""
+
+    __slots__ = ()
+
+    def is_short(self, count: int) -> bool:
+        return False
+
+
 def recorded(version: Version) -> ServiceTime:
-    """What the build measured of the format that `version` serves: a line from one row to the batch."""
-    chosen = next((item for item in version.candidates if item.format == version.format), None)
+    """What the build measured of the format that `version` serves: a line from one row to the batch.
+
+    A generator may give any number of items, and a picture may have any size: those are never run on the event loop.
+    """
+    streams = any(output.streams for output in version.outputs)
+    pictures = any(column.dtype == "image" for column in version.signature.columns)
+    kind = _Long if streams or pictures else ServiceTime
+    kept = (version.format, version.provider)
+    chosen = next((item for item in version.candidates if (item.format, item.provider) == kept), None)
     one_s = chosen.one_row_s if chosen is not None else None
     if chosen is None or not one_s:
-        return ServiceTime()
+        return kind()
     if not chosen.batch_s or chosen.batch_rows <= 1:
-        return ServiceTime(0.0, one_s)
+        return kind(0.0, one_s)
     each_s = min(max(chosen.batch_s - one_s, 0.0) / (chosen.batch_rows - 1), one_s)
-    return ServiceTime(one_s - each_s, each_s)
+    return kind(one_s - each_s, each_s)

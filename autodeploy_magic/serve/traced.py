@@ -13,6 +13,7 @@ from autodeploy_magic.serve.front import Front, Observe, Origin
 from autodeploy_magic.serve.guard import Guard
 from autodeploy_magic.serve.protocols import Answer, Inference
 from autodeploy_magic.serve.road import Lineup, Road
+from autodeploy_magic.serve.source import Source
 from autodeploy_magic.serve.trace import Attributes, Timed, Tracing
 
 __all__ = ["TracedExchange", "TracedFront"]
@@ -38,6 +39,12 @@ class TracedExchange(Exchange):
             self._seen = status, bytes_out, run_s, Timed(self._started, self._future)
         super()._observe(status, bytes_out)
         if self._traced and status == CLIENT_GONE:
+            self._tell()
+
+    def _observe_stream(self, status: int, source: Source) -> None:
+        super()._observe_stream(status, source)
+        if self._traced:
+            self._seen = status, source.bytes_out, source.run_s, Timed(self._started, self._future)
             self._tell()
 
     def _end(self, answer: Answer) -> None:

@@ -10,9 +10,10 @@ import shutil
 import subprocess
 from typing import Any
 
+from autodeploy_magic.contracts import Version
 from autodeploy_magic.errors import ShipFailed
 
-__all__ = ["ENGINES", "build_image", "engine_for", "engines"]
+__all__ = ["ENGINES", "build_image", "can_move", "engine_for", "engines"]
 
 ENGINES = ("docker", "podman", "nerdctl", "buildah")
 """What can build an image, in the order in which one is chosen."""
@@ -37,6 +38,17 @@ def engine_for(wanted: str | None) -> str:
         why=f"looked for {', '.join(ENGINES)} on the PATH of the background process",
         fix=f"use {found[0]}" if found else "install one, such as Podman (`apt install podman`), then try again",
     )
+
+
+def can_move(version: Version) -> None:
+    """Raise `ShipFailed` where the installer in an image would refuse the version's requirements, after minutes."""
+    conflicts = version.environment.conflicts
+    if conflicts:
+        raise ShipFailed(
+            f"v{version.number} of {version.deployment} cannot be installed in an image",
+            why="; ".join(conflicts),
+            fix="do what the lines say in the notebook's environment, then deploy again; it serves here all the same",
+        )
 
 
 def build_image(spec: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from autodeploy_magic.contracts import Progress, Report
 from autodeploy_magic.errors import AutodeployError, StoreFailed
 from autodeploy_magic.serve.log import keep_small, tail
 from autodeploy_magic.serve.server import Config, Server
-from autodeploy_magic.ship.container import engine_for
+from autodeploy_magic.ship.container import can_move, engine_for
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.deployments import Deployments
 from autodeploy_magic.supervisor.jobs import Job, run_job
@@ -100,6 +100,7 @@ class Loop:
         """Build an image of the version that is desired. Raises `UnknownDeployment` or `ShipFailed`."""
         desired = self.deployments.desired(name)
         version = self.store.version(name, desired.version)
+        can_move(version)
         chosen, image = engine_for(engine), f"{name}:v{version.number}"
         job = Job(
             executable=desired.executable,

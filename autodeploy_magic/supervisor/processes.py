@@ -212,6 +212,7 @@ def environment() -> dict[str, str]:
     """This process's environment, and where this package runs from a checkout, the way to it."""
     root = str(Path(autodeploy_magic.__file__).resolve().parents[1])
     found = dict(os.environ)
+    found.pop("AUTODEPLOY_SIGNING_PASSWORD", None)  # what signs is the kernel alone
     known = found.get("PYTHONPATH", "").split(os.pathsep)
     if not root.endswith(("site-packages", "dist-packages")) and root not in known:
         found["PYTHONPATH"] = os.pathsep.join(filter(None, [root, *known]))

@@ -16,7 +16,7 @@ from versions import X, Y, write_version
 
 from autodeploy_magic.serve.model import ServedModel
 from autodeploy_magic.serve.runtime.cores import share, usable_cores
-from autodeploy_magic.serve.runtime.native import JOBLIB_ROWS, OPENMP_ROWS
+from autodeploy_magic.serve.runtime.live import JOBLIB_ROWS, OPENMP_ROWS
 
 P = ("predictions",)
 HERE = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

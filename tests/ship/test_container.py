@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
+from records import make_version
 
 from autodeploy_magic.errors import ShipFailed
-from autodeploy_magic.ship.container import build_image, engine_for, engines
+from autodeploy_magic.ship.container import build_image, can_move, engine_for, engines
 
 
 @pytest.fixture
@@ -54,3 +56,13 @@ def test_an_engine_that_does_not_run_is_told_from_one_that_is_missing(path: Path
         build_image({"bento": "iris:1", "image": "iris:v1", "engine": engine})
     assert engine in caught.value.what
     assert caught.value.fix
+
+
+def test_a_version_whose_requirements_do_not_fit_is_refused_before_an_engine_is_asked() -> None:
+    version = make_version()
+    can_move(version)
+    environment = msgspec.structs.replace(version.environment, conflicts=("a 1 needs b>2, and b==1: pip install b",))
+    with pytest.raises(
+        ShipFailed, match=r"(?s)v1 of iris cannot be installed.*a 1 needs b>2.*serves here all the same"
+    ):
+        can_move(msgspec.structs.replace(version, environment=environment))

@@ -3,7 +3,8 @@
     base.py          Exporter: what a framework has to say, with the answers that hold for most
     function.py      plain functions, and whatever has a predict: they answer as they are
     onnx.py          what is ONNX already
-    sklearn*.py, xgboost.py, lightgbm.py, catboost.py, statsmodels.py, torch*.py, keras*.py, tensorflow.py,
+    boosters.py      what XGBoost, LightGBM and CatBoost have in common
+    sklearn*.py, xgboost*.py, lightgbm.py, catboost.py, statsmodels.py, torch*.py, keras*.py, tensorflow.py,
     transformers*.py one framework each
 
 An exporter knows its framework's objects, answers as the live object does, and writes the formats other than the

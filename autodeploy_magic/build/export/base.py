@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
 from autodeploy_magic.contracts import Signature
 from autodeploy_magic.errors import ExportFailed
 from autodeploy_magic.formats import format_of
+from autodeploy_magic.wire.answers import by_target
 
 __all__ = ["Exporter", "first_words", "loaded"]
 
@@ -59,14 +61,27 @@ class Exporter:
 
     def live(self, model: Any, x: Any) -> dict[str, Any]:
         """The live object's outputs for `x`, which is in the container of the sample, or what preprocess returned."""
-        return {
+        found = {
             name: model(x) if method == "__call__" else getattr(model, method)(x)
             for name, method in self.methods(model).items()
         }
+        return {name: by_target(value) if name == "probabilities" else value for name, value in found.items()}
+
+    def ready(self, model: Any) -> AbstractContextManager[None]:
+        """What `live` does before and after each answer, done once for several: they are timed without it."""
+        return nullcontext()
 
     def known_values(self, model: Any) -> dict[str, tuple[str, ...]]:
         """The only texts that `model` answers, for each column of a table where it refuses all others."""
         return {}
+
+    def takes(self, model: Any, signature: Signature) -> Signature:
+        """The sample's signature as the model reads it: one that computes in float32 takes float32."""
+        return signature
+
+    def parts(self, model: Any) -> list[Any]:
+        """What `model` is made of, where those are models too: a cell that assigns all of them means the whole."""
+        return []
 
     def formats_for(self, model: Any) -> tuple[str, ...]:
         """Those of `formats` that this very model can have."""

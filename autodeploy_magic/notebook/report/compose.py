@@ -27,7 +27,15 @@ from autodeploy_magic.notebook.report.document import (
     Tiles,
 )
 from autodeploy_magic.notebook.report.findings import Findings
-from autodeploy_magic.notebook.text import access_lines, count_text, percent_text, seconds_text, share_text, size_text
+from autodeploy_magic.notebook.text import (
+    access_lines,
+    count_text,
+    percent_text,
+    seconds_text,
+    share_text,
+    size_text,
+    trust_text,
+)
 from autodeploy_magic.notebook.views import parity_text
 
 __all__ = ["CREATOR", "PAGE", "composed"]
@@ -197,16 +205,16 @@ def _time(seconds: float | None) -> str:
 
 
 def _model(version: Version) -> Iterator[Part]:
-    why = version.trust.level + (f": {version.trust.reason}" if version.trust.reason else "")
     pairs: tuple[tuple[str, Cell], ...] = (
         ("model", version.model_type + (f", {version.framework}" if version.framework else "")),
         ("task", version.task),
         ("format", version.reason or version.format),
-        ("trust", Sign("●", TRUST[version.trust.level], why)),
+        ("trust", Sign("●", TRUST[version.trust.level], trust_text(version))),
         ("parity", f"{parity_text(version)}, on {version.sample_rows} rows of the sample"),
         ("built", f"{version.created_at.replace('T', ' ')[:16]} UTC"),
         ("size", size_text(version.size_bytes)),
         ("content", f"SHA-256 {version.digest[:16]}…"),
+        ("source", version.source),
         ("note", version.note),
     )
     yield Facts(tuple((word, text) for word, text in pairs if text))
@@ -279,6 +287,10 @@ def _environment(findings: Findings) -> Iterator[Part]:
     if version is not None:
         environment = version.environment
         pairs += [("Python", environment.python), ("platform", environment.platform), ("Bento", version.bento)]
+        if environment.conflicts:
+            pairs.append(("conflicts", "; ".join(environment.conflicts)))
+        if environment.system_libraries:
+            pairs.append(("system libraries", ", ".join(environment.system_libraries)))
         if environment.local_modules:
             pairs.append(("own modules", ", ".join(environment.local_modules)))
     yield Facts(tuple((word, text) for word, text in pairs if text))

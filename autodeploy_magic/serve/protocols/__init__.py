@@ -16,8 +16,9 @@ from autodeploy_magic.wire import Batch
 
 if TYPE_CHECKING:
     from autodeploy_magic.serve.protocols.operation import Operation
+    from autodeploy_magic.serve.source import Source
 
-__all__ = ["JSON", "Answer", "ClientProtocol", "Handler", "Inference", "Request", "Route"]
+__all__ = ["JSON", "Answer", "ClientProtocol", "Handler", "Inference", "Request", "Route", "Stream"]
 
 JSON = "application/json"
 
@@ -48,6 +49,16 @@ class Answer:
     headers: Sequence[tuple[bytes, bytes]] = ()
 
 
+class Stream(Answer):
+    """An answer whose body comes in parts, from `source`; how many there will be, nobody knows. `body` is empty."""
+
+    __slots__ = ("source",)
+
+    def __init__(self, source: Source, content_type: str, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        super().__init__(b"", 200, content_type, headers)
+        self.source = source
+
+
 class Inference:
     """Rows that a request wants answered, with the outputs `names`, and how its protocol words the answer.
 
@@ -65,7 +76,7 @@ class Inference:
 
 Handler = Callable[[Request], Answer | Inference | Awaitable[Answer]]
 """Reads a request. Most give an answer at once, or rows that the version's lane is to run; all raise `RequestRefused`
-for a request that they cannot take."""
+for a request that they cannot take. Only an answer that is awaited may be a `Stream`."""
 
 
 @dataclass(slots=True, frozen=True)

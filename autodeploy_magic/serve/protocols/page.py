@@ -18,6 +18,7 @@ from autodeploy_magic.errors import RequestRefused
 from autodeploy_magic.serve.protocols import JSON, Answer, Request, Route
 from autodeploy_magic.serve.protocols.operation import (
     TEXT,
+    TRUTH,
     WHOLE,
     Answered,
     Content,
@@ -79,8 +80,13 @@ class TryIt:
             "version": version.number,
             "model": version.model_type,
             "format": version.format,
+            "trust": version.trust.level,
+            "trust_reason": version.trust.reason,
+            "allowed_by": version.trust.allowed_by,
+            "signed_by": version.signed_by,
             "signature": version.signature,
             "outputs": [output.name for output in version.outputs],
+            "streams": self._served.streams,
             "sample": self._sample(),
         }
         return Answer(msgspec.json.encode(body))
@@ -105,8 +111,13 @@ def _signature_operation() -> Operation:
             "version": WHOLE,
             "model": TEXT,
             "format": TEXT,
+            "trust": {"enum": ["green", "amber"]},
+            "trust_reason": TEXT,
+            "allowed_by": TEXT,
+            "signed_by": TEXT,
             "signature": {"type": "object", "required": ["container", "columns"]},
             "outputs": list_of(TEXT),
+            "streams": TRUTH,
             "sample": {"type": ["array", "object"]},
         }
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autodeploy_magic.serve.protocols import JSON, examples, schemas
+from autodeploy_magic.serve.protocols.events import EVENTS
 from autodeploy_magic.serve.protocols.operation import (
     BYTES,
     TEXT,
@@ -18,17 +19,31 @@ from autodeploy_magic.serve.protocols.operation import (
 )
 from autodeploy_magic.serve.protocols.refusals import IN_FULL
 from autodeploy_magic.serve.protocols.tables import TABLES
+from autodeploy_magic.wire.pictures import CONTENT_TYPES
 
 if TYPE_CHECKING:
     from autodeploy_magic.serve.road import Road
 
 __all__ = ["predict"]
 
+_EVENTS = (
+    'Server-sent events: data: {"prediction": …} for each item as it comes, then event: end with the id, the version, '
+    "how many items, and the seconds to the last (seconds) and to the first (first_s); or event: error with a Problem."
+)
+
 
 def predict(road: Road) -> Operation:
     """The entry of a version."""
     forms = {form: name for name, form in reversed(TABLES.items())}.values()
     answer = {JSON: _answer(road), **dict.fromkeys(forms, BYTES)}
+    description = "A table is one of Arrow's or Parquet's. An answer is a table where Accept asks for one."
+    (first, *others) = road.version.signature.columns
+    files = () if others else sorted(CONTENT_TYPES.get(first.dtype, ()))
+    if files:
+        description += " A body that is one file is one row."
+    if road.served.streams:
+        answer[EVENTS] = Content(Named("PredictEvents", {"type": "string", "description": _EVENTS}))
+        description += f" Items come one by one where it asks for {EVENTS}."
     outputs = {"type": "array", "items": {"enum": [output.name for output in road.version.outputs]}}
     return Operation(
         "predict",
@@ -36,10 +51,10 @@ def predict(road: Road) -> Operation:
         "Predictions for rows",
         {200: Answered("The outputs that were asked for; the predictions where none was named.", answer)},
         IN_FULL,
-        body={JSON: _request(road), **dict.fromkeys(TABLES, BYTES)},
+        body={JSON: _request(road), **dict.fromkeys((*TABLES, *files), BYTES)},
         refusals=frozenset({406}),
         parameters=(Parameter("outputs", "query", "Where the body is a table: the outputs to answer.", outputs),),
-        description="A table is one of Arrow's or Parquet's. An answer is a table where Accept asks for one.",
+        description=description,
     )
 
 

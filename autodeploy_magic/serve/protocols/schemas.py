@@ -27,12 +27,29 @@ _NS_LEAP_YEAR = "(16(8[048]|9[26])|(1[789]|2[01])(0[48]|[2468][048]|[13579][26])
 _SPAN = r"^(-?[0-9]{1,18}|-?[0-9]{1,5} days( ([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])?)$"
 
 
+_FILES: dict[str, Schema] = {
+    "image": {
+        "contentEncoding": "base64",
+        "contentMediaType": "image/*",
+        "description": "a PNG, JPEG, WebP, GIF, BMP or TIFF file; it may also be a data: URI",
+    },
+    "bytes": {"contentEncoding": "base64", "description": "a file; it may also be a data: URI"},
+}
+_FILES_ANSWERED: dict[str, Schema] = {
+    "image": {"type": ["string", "null"], "contentEncoding": "base64", "contentMediaType": "image/png"},
+    "bytes": {"type": ["string", "null"], "contentEncoding": "base64"},
+}
+
+
 def value(column: Column) -> Schema:
     """One value of a column, as a request has it."""
     kind = kind_of(column)
     if kind == "any":
         return {} if column.nullable else {"not": {"type": "null"}}
-    found: dict[str, Any] = {"type": {"text": "string", "bool": "boolean", "time": "string"}.get(kind, "number")}
+    names = {"text": "string", "bool": "boolean", "time": "string", "file": "string"}
+    found: dict[str, Any] = {"type": names.get(kind, "number")}
+    if kind == "file":
+        found.update(_FILES[column.dtype])
     if kind in ("number", "extension"):
         found.update(_number(column.dtype.lower()))
     elif kind == "time":
@@ -113,7 +130,7 @@ def output(output: Output) -> Schema:
         return {}
     if output.container == "dataframe":
         return {"type": "array", "items": {"type": "object", "required": list(output.columns)}}
-    item = _answered(output.dtype) if output.container != "list" else {}
+    item = _answered(output.dtype) if output.container != "list" else _FILES_ANSWERED.get(output.dtype, {})
     if not output.per_row:
         return nested(item, output.shape) if output.container == "ndarray" else {"type": "array", "items": item}
     return {"type": "array", "items": nested(item, output.shape)}

@@ -7,7 +7,7 @@ answer shall have: JSON unless it says otherwise.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 from autodeploy_magic import settings
@@ -40,6 +40,8 @@ TABLES: dict[str, Form] = {
 }
 """Content type → form, the registered name of each form first."""
 _NAMES = {form: name for name, form in reversed(TABLES.items())}
+_NO_OTHERS: Mapping[str, Any] = {}
+T = TypeVar("T")
 _UNPACKED = 4
 """How many bytes a table may take for each byte that a body may have: a number of JSON takes two and becomes eight."""
 
@@ -89,10 +91,10 @@ class Tables:
         return Answer(write_table(form, table), content_type=_NAMES[form])
 
 
-def accepted_form(headers: Mapping[bytes, bytes]) -> Form | None:
+def accepted_form(headers: Mapping[bytes, bytes], *, others: Mapping[str, T] = _NO_OTHERS) -> Form | T | None:
     """The form that the client wants its answer in, None for JSON. Raises `NotAcceptable` where it takes neither.
 
-    Among those that it likes equally, the one it names first.
+    Among those that it likes equally, the one it names first. `others` are content types that it may be besides.
     """
     accept = headers.get(b"accept")
     if accept is None or accept in (b"*/*", b"application/json", b""):
@@ -101,14 +103,14 @@ def accepted_form(headers: Mapping[bytes, bytes]) -> Form | None:
     for entry in accept.decode("latin-1").lower().split(","):
         kind, *parameters = (part.strip() for part in entry.split(";"))
         quality = _quality(parameters)
-        if quality > liked and (kind in TABLES or kind in (JSON, "application/*", "*/*")):
+        if quality > liked and (kind in TABLES or kind in others or kind in (JSON, "application/*", "*/*")):
             best, liked = kind, quality
     if not best:
         raise NotAcceptable(
             "the answer has none of the types that the request accepts",
-            fix=f"send «Accept: {JSON}», or one of: {', '.join(_NAMES.values())}",
+            fix=f"send «Accept: {JSON}», or one of: {', '.join((*others, *_NAMES.values()))}",
         )
-    return TABLES.get(best)
+    return others.get(best) or TABLES.get(best)
 
 
 def asked_outputs(query: bytes) -> list[str] | None:

@@ -39,7 +39,7 @@ def _rows(column: Column, given: Any) -> Any:
         given = given[column.name]
     elif isinstance(given, list) and kind_of(column) != "any" and all(_has_keys(row, one) for row in given):
         given = [row[column.name] for row in given]
-    return _texts(given) if kind_of(column) == "text" else given
+    return _READERS.get(kind_of(column), _as_it_is)(given)
 
 
 def _column(column: Column | None, values: Any) -> Any:
@@ -58,7 +58,7 @@ def _row(columns: list[Column], named: Mapping[str, Column], row: Any) -> Any:
 
 
 def _reader(column: Column) -> Callable[[Any], Any]:
-    read = _texts if kind_of(column) == "text" else lambda value: value
+    read = _READERS.get(kind_of(column), _as_it_is)
     if column.shape or kind_of(column) == "any":
         return read
     return lambda value: read(value[0] if isinstance(value, list) and len(value) == 1 else value)
@@ -67,6 +67,20 @@ def _reader(column: Column) -> Callable[[Any], Any]:
 def _texts(value: Any) -> Any:
     """The same with each {"b64": …} as the text that its bytes are."""
     return _decoded(value, 0)
+
+
+def _files(value: Any) -> Any:
+    """The same with each {"b64": …} as the base64 that it is: of a file, which is what a request of ours has."""
+    if isinstance(value, list):
+        return [_files(item) if type(item) is dict else item for item in value]
+    return value["b64"] if _has_keys(value, {"b64"}) else value
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {"text": _texts, "file": _files}
 
 
 def _decoded(value: Any, depth: int) -> Any:

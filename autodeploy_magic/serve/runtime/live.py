@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from autodeploy_magic.contracts import Version
+from autodeploy_magic.wire.answers import by_target
+from autodeploy_magic.wire.streams import close, is_stream
 
 __all__ = ["LiveRunner"]
 
@@ -42,7 +44,8 @@ class LiveRunner:
     def run(self, x: Any, names: Sequence[str]) -> dict[str, Any]:
         """Answer `x`, in the container of the sample or as a preprocess returned it, with the outputs `names`."""
         with self._pools.sized(x):
-            return self.answers(x, names)
+            answers = self.answers(x, names)
+        return {name: self._sized(x, value) if is_stream(value) else value for name, value in answers.items()}
 
     def answers(self, x: Any, names: Sequence[str]) -> dict[str, Any]:
         """The same, once the pools are set: a framework that gives all outputs at once says how here."""
@@ -51,11 +54,26 @@ class LiveRunner:
     def apply(self, predict: Callable[[Any, Any], Any], x: Any) -> Any:
         """Answer `x` with the person's own `predict`, which is given the model."""
         with self._pools.sized(x):
-            return predict(self.model, x)
+            answer = predict(self.model, x)
+        return self._sized(x, answer) if is_stream(answer) else answer
+
+    def _sized(self, x: Any, stream: Iterator[Any]) -> Iterator[Any]:
+        """The items of an answer on which the model is still at work, with the pools as they are for a whole one."""
+        try:
+            while True:
+                with self._pools.sized(x):
+                    try:
+                        item = next(stream)
+                    except StopIteration:
+                        return
+                yield item
+        finally:
+            close(stream)
 
     def call(self, method: str, x: Any) -> Any:
         """What the object's `method` says to `x`."""
-        return self.model(x) if method in ("", "__call__") else getattr(self.model, method)(x)
+        found = self.model(x) if method in ("", "__call__") else getattr(self.model, method)(x)
+        return by_target(found) if method == "predict_proba" else found
 
 
 class _Pools:

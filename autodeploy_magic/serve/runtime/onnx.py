@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 
 from autodeploy_magic.contracts import Output, Version
 from autodeploy_magic.errors import InvalidInputs, ModelFailed, StartFailed
+from autodeploy_magic.serve.runtime.providers import fell_back, session
 from autodeploy_magic.serve.service_time import INLINE_S, recorded
 from autodeploy_magic.wire import Batch
 
 __all__ = ["OnnxRunner"]
+
+log = logging.getLogger(__name__)
 
 Array = NDArray[Any]
 
@@ -51,25 +54,18 @@ class OnnxRunner:
     """An onnxruntime session that answers as the live object does.
 
     Session outputs stand in the order of the version's model outputs. One session input takes all columns of a table
-    side by side; several take the columns of their names.
+    side by side; several take the columns of their names. `stand_in` says why the CPU runs it in another's place.
     """
 
     needs_container = False
 
     def __init__(self, path: Path, version: Version, *, threads: int | None) -> None:
-        # It reports each model to its maker otherwise, by a thread that it starts at import.
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-        import onnxruntime
+        self._path, self._threads = path, _useful_threads(version, threads)
+        self._session, self.stand_in = session(path, version.provider, self._threads)
+        if self.stand_in:
+            log.warning("the CPU runs the model: %s", self.stand_in)
+        import onnxruntime  # set up by now
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = _useful_threads(version, threads)
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # A plan of the memory for each number of rows that was ever asked for: no quicker, and 1.5 times the memory.
-        options.enable_mem_pattern = False
-        # Spinning threads burn a core between requests and gain nothing at a request's size.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         # The arena makes runs of many rows up to 1.8 times quicker and keeps what the largest needed. What a rare one
         # took is given back after it.
         self._giving_back = onnxruntime.RunOptions()
@@ -95,7 +91,14 @@ class OnnxRunner:
             answers = [self._answers[name] for name in wanted]
             self._wanted[wanted] = answers, [answer.given for answer in answers]
         answers, given = self._wanted[wanted]
-        found = self._session.run(given, feeds, self._giving_back if rows > RARE_ROWS else None)
+        try:
+            found = self._session.run(given, feeds, self._giving_back if rows > RARE_ROWS else None)
+        except Exception as error:
+            if not fell_back(self._session, error):
+                raise
+            log.warning("the model's device failed, the CPU runs it from here on: %s", error)
+            self._session, _ = session(self._path, "", self._threads)
+            found = self._session.run(given, feeds)
         return {answer.name: answer.restore(value, rows) for answer, value in zip(answers, found, strict=True)}
 
     def _feeds(self, x: Any) -> tuple[dict[str, Array], int]:
