@@ -185,7 +185,10 @@ def _check_there(path: Path) -> None:
     raise BadInput(
         f"there is no file {str(path)!r}",
         why=f"seen from {Path.cwd()}" + (f"; {near}" if near else ""),
-        fix="check the path",
+        fix="check the path"
+        if path.suffix
+        else "check the path; a model of a hub is loaded first, and given as an object: "
+        f"pipeline(task, model={str(path)!r})",
     )
 
 
