@@ -30,7 +30,7 @@ from sklearn.preprocessing import StandardScaler
 
 from autodeploy_magic import settings
 from autodeploy_magic.contracts import Artifact, Candidate, Column, Environment, Signature, Trust, Version, encode
-from autodeploy_magic.serve.lane import Lane
+from autodeploy_magic.serve.lane.lane import Lane
 from autodeploy_magic.serve.model import ServedModel
 from autodeploy_magic.serve.runtime.cores import usable_cores
 from autodeploy_magic.store import file_sha256

@@ -27,9 +27,9 @@ from hyperframe.frame import GoAwayFrame
 from tritonclient.grpc import service_pb2
 from versions import X
 
-from autodeploy_magic.serve.front import Front
 from autodeploy_magic.serve.grpc.server import GrpcServer, serve_grpc
-from autodeploy_magic.serve.guard import Guard
+from autodeploy_magic.serve.http.front import Front
+from autodeploy_magic.serve.http.guard import Guard
 from autodeploy_magic.serve.model import ServedModel
 from autodeploy_magic.serve.road import Lineup, Road
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from versions import X, write_version
 
-from autodeploy_magic.serve.lane import Lane
+from autodeploy_magic.serve.lane.lane import Lane
+from autodeploy_magic.serve.lane.service_time import recorded
 from autodeploy_magic.serve.model import ServedModel
-from autodeploy_magic.serve.service_time import recorded
 from autodeploy_magic.wire import Batch
 
 P = ("predictions",)

@@ -15,12 +15,12 @@ from typing import Any, Self
 from sklearn.dummy import DummyClassifier
 from versions import X, Y, write_version
 
-from autodeploy_magic.serve.app import App
-from autodeploy_magic.serve.front import Front
-from autodeploy_magic.serve.guard import Guard
+from autodeploy_magic.serve.http.app import App
+from autodeploy_magic.serve.http.front import Front
+from autodeploy_magic.serve.http.guard import Guard
+from autodeploy_magic.serve.http.server import Config, Server
 from autodeploy_magic.serve.model import ServedModel
 from autodeploy_magic.serve.road import Lineup, Road
-from autodeploy_magic.serve.server import Config, Server
 
 __all__ = ["EVENTS", "LARGE", "WAIT_S", "Gate", "Served", "body", "gate", "items_of", "predict", "stream_version"]
 

@@ -39,7 +39,7 @@ def difference(store: Store, runner: CleanRunner, name: str, old: int, new: int)
             "outputs": ["predictions"],
         }
         try:
-            reference = runner.run("autodeploy_magic.serve.replay:main", spec)["answers"]
+            reference = runner.run("autodeploy_magic.serve.clean.replay:main", spec)["answers"]
         except AutodeployError as error:
             reason = f"version {old} cannot answer the sample of version {new}: {error.what}"
             return Difference(old=old, new=new, rows=0, differing=0, comparable=False, reason=reason)

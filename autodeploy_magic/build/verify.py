@@ -115,7 +115,7 @@ def _replay_one(
     }
     try:
         result = runner.run(
-            "autodeploy_magic.serve.replay:main",
+            "autodeploy_magic.serve.clean.replay:main",
             spec,
             timeout_s=float(settings.get("build_timeout_s")),
         )

@@ -4,8 +4,9 @@ That is how a supervisor that was killed finds its deployments again: its succes
 own. A connection is held until this worker accepts no more requests, so that its end tells a swap that the old
 generation is out. The socket stands in a folder that only its owner can enter.
 
-On a connection that is held, each line is an order (see `serve.orders`) and is answered with a line. What was ordered
-and not completed is undone when the connection ends: a supervisor that dies in the middle of it leaves none of it.
+On a connection that is held, each line is an order (see `serve.lineup.orders`) and is answered with a line. What was
+ordered and not completed is undone when the connection ends: a supervisor that dies in the middle of it leaves none of
+it.
 """
 
 from __future__ import annotations

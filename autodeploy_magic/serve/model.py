@@ -23,11 +23,11 @@ from autodeploy_magic.errors import (
 )
 from autodeploy_magic.formats import format_of
 from autodeploy_magic.registry import load, table
+from autodeploy_magic.serve.lane.turns import Turns
 from autodeploy_magic.serve.modules import importable
 from autodeploy_magic.serve.runtime.live import LiveRunner
 from autodeploy_magic.serve.runtime.native import unpickle
 from autodeploy_magic.serve.signature import SIGNATURE, check_signature
-from autodeploy_magic.serve.turns import Turns
 from autodeploy_magic.store import file_sha256
 from autodeploy_magic.wire import Batch, to_container, to_plain
 from autodeploy_magic.wire import decode as decode_inputs

@@ -34,7 +34,7 @@ from autodeploy_magic.metrics import (
 )
 
 if TYPE_CHECKING:
-    from autodeploy_magic.serve.lane import LaneStats
+    from autodeploy_magic.serve.lane.lane import LaneStats
 
 __all__ = ["Recorder", "Tally"]
 

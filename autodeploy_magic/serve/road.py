@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from autodeploy_magic.metrics import Totals
 from autodeploy_magic.registry import load, table
 from autodeploy_magic.serve.exposition import Exposition
-from autodeploy_magic.serve.lane import Lane
+from autodeploy_magic.serve.lane.lane import Lane
 from autodeploy_magic.serve.model import ServedModel
 from autodeploy_magic.serve.protocols import ClientProtocol, Inference, Route
 

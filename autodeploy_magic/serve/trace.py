@@ -23,9 +23,9 @@ from urllib.parse import urlsplit
 from autodeploy_magic import __version__, settings
 from autodeploy_magic.errors import InvalidOption
 from autodeploy_magic.registry import need
-from autodeploy_magic.serve.batching import Waiting
-from autodeploy_magic.serve.exchange import CLIENT_GONE, Found
-from autodeploy_magic.serve.pool import SWITCH_S
+from autodeploy_magic.serve.http.exchange import CLIENT_GONE, Found
+from autodeploy_magic.serve.lane.batching import Waiting
+from autodeploy_magic.serve.lane.pool import SWITCH_S
 from autodeploy_magic.serve.protocols import Route
 
 if TYPE_CHECKING:

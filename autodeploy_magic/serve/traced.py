@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from autodeploy_magic.errors import RequestRefused
-from autodeploy_magic.serve.exchange import CLIENT_GONE, Exchange, Reply
-from autodeploy_magic.serve.front import Front, Observe, Origin
-from autodeploy_magic.serve.guard import Guard
+from autodeploy_magic.serve.http.exchange import CLIENT_GONE, Exchange, Reply
+from autodeploy_magic.serve.http.front import Front, Observe, Origin
+from autodeploy_magic.serve.http.guard import Guard
+from autodeploy_magic.serve.lane.source import Source
 from autodeploy_magic.serve.protocols import Answer, Inference
 from autodeploy_magic.serve.road import Lineup, Road
-from autodeploy_magic.serve.source import Source
 from autodeploy_magic.serve.trace import Attributes, Timed, Tracing
 
 __all__ = ["TracedExchange", "TracedFront"]

@@ -26,16 +26,16 @@ from autodeploy_magic import settings
 from autodeploy_magic.contracts import Traffic
 from autodeploy_magic.errors import AutodeployError, StartFailed
 from autodeploy_magic.registry import need
-from autodeploy_magic.serve.orders import Place
+from autodeploy_magic.serve.lineup.orders import Place
 from autodeploy_magic.serve.record import Recorder
 
 if TYPE_CHECKING:
-    from autodeploy_magic.serve.app import App
-    from autodeploy_magic.serve.guard import Guard
-    from autodeploy_magic.serve.secure import Secure
-    from autodeploy_magic.serve.tokens import Tokens
+    from autodeploy_magic.serve.http.app import App
+    from autodeploy_magic.serve.http.guard import Guard
+    from autodeploy_magic.serve.http.secure import Secure
+    from autodeploy_magic.serve.http.tokens import Tokens
+    from autodeploy_magic.serve.lineup.versions import Versions
     from autodeploy_magic.serve.trace import Tracing
-    from autodeploy_magic.serve.versions import Versions
 
 __all__ = ["Spec", "main"]
 
@@ -126,13 +126,13 @@ def _traces(order: Spec) -> Tracing | None:
 
 
 def _load(order: Spec, recorder: Recorder, traces: Tracing | None) -> tuple[Versions, App]:
-    from autodeploy_magic.serve.app import App
     from autodeploy_magic.serve.exposition import Exposition
-    from autodeploy_magic.serve.front import Front
-    from autodeploy_magic.serve.guard import Guard
-    from autodeploy_magic.serve.repository import Kept
+    from autodeploy_magic.serve.http.app import App
+    from autodeploy_magic.serve.http.front import Front
+    from autodeploy_magic.serve.http.guard import Guard
+    from autodeploy_magic.serve.lineup.repository import Kept
+    from autodeploy_magic.serve.lineup.versions import Versions
     from autodeploy_magic.serve.runtime.cores import share
-    from autodeploy_magic.serve.versions import Versions
 
     kept = Kept(
         order.name,
@@ -177,8 +177,8 @@ def _load(order: Spec, recorder: Recorder, traces: Tracing | None) -> tuple[Vers
 
 def _guard(order: Spec, secure: Secure | None) -> tuple[Guard, Tokens | None]:
     """What guards the port, and what keeps its tokens up to date. It answers to the names in its certificate too."""
-    from autodeploy_magic.serve.guard import Guard
-    from autodeploy_magic.serve.tokens import Tokens
+    from autodeploy_magic.serve.http.guard import Guard
+    from autodeploy_magic.serve.http.tokens import Tokens
 
     hosts = ",".join([str(settings.get("hosts")), *(secure.certificate.hosts if secure is not None else ())])
     guard = Guard(tokens=(), hosts=hosts, origins=str(settings.get("origins")))
@@ -199,9 +199,9 @@ async def _serve(
     started: float,
 ) -> int:
     from autodeploy_magic.serve.control import Control
+    from autodeploy_magic.serve.http.secure import Secure
+    from autodeploy_magic.serve.http.server import GRACE_S, Config, Server
     from autodeploy_magic.serve.log import keep_small
-    from autodeploy_magic.serve.secure import Secure
-    from autodeploy_magic.serve.server import GRACE_S, Config, Server
 
     secure = Secure(order.tls, Path(order.tls_folder)) if order.tls else None
     app.front.guard, tokens = _guard(order, secure)

@@ -14,7 +14,7 @@ from autodeploy_magic.address import check_open, grpc_url_of, url_of
 from autodeploy_magic.contracts import Desired, Progress, Report, State, Status, WorkerState
 from autodeploy_magic.errors import AutodeployError, InvalidOption, StoreFailed
 from autodeploy_magic.live import Kind, Severity
-from autodeploy_magic.serve.together import same_interface
+from autodeploy_magic.serve.lineup.together import same_interface
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.certificates import provide
 from autodeploy_magic.supervisor.generation import Generation

@@ -14,8 +14,8 @@ from typing import Any
 from autodeploy_magic import settings
 from autodeploy_magic.errors import AutodeployError
 from autodeploy_magic.live import Kind, Severity
+from autodeploy_magic.serve.http.server import GRACE_S
 from autodeploy_magic.serve.log import tail
-from autodeploy_magic.serve.server import GRACE_S
 from autodeploy_magic.supervisor.starting import Launch, Worker
 
 __all__ = ["Generation", "Note"]

@@ -18,7 +18,7 @@ import msgspec
 from autodeploy_magic import settings
 from autodeploy_magic.contracts import Traffic
 from autodeploy_magic.errors import AutodeployError, StartFailed, from_payload
-from autodeploy_magic.serve.orders import Commit, Order, Place, Prepare
+from autodeploy_magic.serve.lineup.orders import Commit, Order, Place, Prepare
 from autodeploy_magic.supervisor.starting import Worker
 
 __all__ = ["InPlace"]

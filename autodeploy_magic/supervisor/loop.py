@@ -21,8 +21,8 @@ from typing import Any
 from autodeploy_magic import settings
 from autodeploy_magic.contracts import Progress, Report
 from autodeploy_magic.errors import AutodeployError, StoreFailed
+from autodeploy_magic.serve.http.server import Config, Server
 from autodeploy_magic.serve.log import keep_small, tail
-from autodeploy_magic.serve.server import Config, Server
 from autodeploy_magic.ship.container import can_move, engine_for
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.deployments import Deployments

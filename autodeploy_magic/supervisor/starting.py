@@ -17,8 +17,8 @@ import msgspec
 from autodeploy_magic import settings
 from autodeploy_magic.contracts import Desired, Version, WorkerState
 from autodeploy_magic.errors import AutodeployError, StartFailed, from_payload
+from autodeploy_magic.serve.lineup.orders import Place
 from autodeploy_magic.serve.log import open_log, tail
-from autodeploy_magic.serve.orders import Place
 from autodeploy_magic.serve.worker import Spec
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.processes import Child

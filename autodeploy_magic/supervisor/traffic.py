@@ -9,7 +9,7 @@ import msgspec
 
 from autodeploy_magic.contracts import Desired, Traffic, Version
 from autodeploy_magic.errors import InvalidOption
-from autodeploy_magic.serve.together import apart, unlike_inputs
+from autodeploy_magic.serve.lineup.together import apart, unlike_inputs
 from autodeploy_magic.store import Store
 
 __all__ = ["MOST_LOADED", "TrafficChange", "beside", "changed", "only_kept", "settled"]

@@ -10,7 +10,7 @@ WAIT_S = 20.0
 
 WORKER = """
 import asyncio, socket, sys, uvloop
-from autodeploy_magic.serve.acceptor import Acceptor
+from autodeploy_magic.serve.http.acceptor import Acceptor
 
 class Named(asyncio.Protocol):
     def connection_made(self, transport):

@@ -11,7 +11,7 @@ import pytest
 from versions import X, write_version
 
 from autodeploy_magic import settings
-from autodeploy_magic.serve.app import App, make_app
+from autodeploy_magic.serve.http.app import App, make_app
 from autodeploy_magic.serve.model import ServedModel
 
 TOKEN = "a-token-of-the-test"

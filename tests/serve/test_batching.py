@@ -13,7 +13,7 @@ from versions import NAMES, X, Y
 
 from autodeploy_magic import settings
 from autodeploy_magic.errors import ModelFailed
-from autodeploy_magic.serve.batching import EXPLORE
+from autodeploy_magic.serve.lane.batching import EXPLORE
 
 
 def test_what_comes_while_the_model_runs_is_answered_together(bench: Bench) -> None:

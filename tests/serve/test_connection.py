@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from autodeploy_magic.serve import connection
-from autodeploy_magic.serve.server import Config, Server
+from autodeploy_magic.serve.http import connection
+from autodeploy_magic.serve.http.server import Config, Server
 
 WAIT_S = 10.0
 

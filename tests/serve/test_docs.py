@@ -15,7 +15,7 @@ from versions import X, write_version
 
 from autodeploy_magic.contracts import Column, Output, Signature
 from autodeploy_magic.errors import BodyTooLarge, InvalidInputs
-from autodeploy_magic.serve.app import make_app
+from autodeploy_magic.serve.http.app import make_app
 from autodeploy_magic.serve.model import ServedModel
 from autodeploy_magic.serve.protocols import examples, schemas
 from autodeploy_magic.serve.protocols.operation import Named

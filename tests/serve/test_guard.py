@@ -7,8 +7,8 @@ import hmac
 import pytest
 
 from autodeploy_magic.errors import Forbidden, InvalidOption, Misdirected, Unauthorized
-from autodeploy_magic.serve import guard as module
-from autodeploy_magic.serve.guard import Guard
+from autodeploy_magic.serve.http import guard as module
+from autodeploy_magic.serve.http.guard import Guard
 
 OLD, NEW = "the-old-token", "the-new-token"
 

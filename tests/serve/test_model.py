@@ -11,7 +11,7 @@ import pytest
 from versions import NAMES, X, Y, write_version
 
 from autodeploy_magic.errors import ArtifactChanged, InvalidInputs, ModelFailed, StartFailed
-from autodeploy_magic.serve import replay
+from autodeploy_magic.serve.clean import replay
 from autodeploy_magic.serve.model import ServedModel
 from autodeploy_magic.wire import restore
 

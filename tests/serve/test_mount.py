@@ -31,7 +31,7 @@ import asyncio, sys
 from pathlib import Path
 import httpx
 from autodeploy_magic.errors import ModelFailed
-from autodeploy_magic.serve.mount import LazyBento
+from autodeploy_magic.serve.http.mount import LazyBento
 
 async def main() -> None:
     app = LazyBento(Path(sys.argv[1]))

@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as hnp
 from versions import X
 
 from autodeploy_magic.errors import InvalidInputs
-from autodeploy_magic.serve.app import make_app
+from autodeploy_magic.serve.http.app import make_app
 from autodeploy_magic.serve.model import ServedModel
 from autodeploy_magic.serve.protocols import tensors
 

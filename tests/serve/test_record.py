@@ -14,7 +14,7 @@ from world import until
 
 from autodeploy_magic import metrics
 from autodeploy_magic.serve import record
-from autodeploy_magic.serve.lane import LaneStats
+from autodeploy_magic.serve.lane.lane import LaneStats
 from autodeploy_magic.serve.record import Recorder
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from autodeploy_magic import tls
 from autodeploy_magic.errors import InvalidOption
-from autodeploy_magic.serve.secure import Secure
+from autodeploy_magic.serve.http.secure import Secure
 
 
 def served(context: ssl.SSLContext) -> str:

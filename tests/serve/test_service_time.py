@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from versions import X, write_version
 
-from autodeploy_magic.serve.service_time import INLINE_S, ServiceTime, recorded
+from autodeploy_magic.serve.lane.service_time import INLINE_S, ServiceTime, recorded
 
 
 def test_a_record_gives_a_line(tmp_path: Path, classifier: Any) -> None:

@@ -18,13 +18,13 @@ from versions import NAMES, X, Y, write_version
 
 from autodeploy_magic.contracts import Traffic
 from autodeploy_magic.metrics import ComparisonRow
-from autodeploy_magic.serve import shadow
-from autodeploy_magic.serve.agreement import apart_by
-from autodeploy_magic.serve.front import Front
-from autodeploy_magic.serve.guard import Guard
-from autodeploy_magic.serve.orders import Place
-from autodeploy_magic.serve.shadow import Comparing
-from autodeploy_magic.serve.versions import Versions
+from autodeploy_magic.serve.http.front import Front
+from autodeploy_magic.serve.http.guard import Guard
+from autodeploy_magic.serve.lineup import shadow
+from autodeploy_magic.serve.lineup.agreement import apart_by
+from autodeploy_magic.serve.lineup.orders import Place
+from autodeploy_magic.serve.lineup.shadow import Comparing
+from autodeploy_magic.serve.lineup.versions import Versions
 
 WAIT_S = 30.0
 HEADERS = [(b"host", b"localhost"), (b"content-type", b"application/json")]

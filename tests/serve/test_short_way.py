@@ -17,9 +17,9 @@ import pytest
 from versions import X, write_version
 
 from autodeploy_magic import settings
-from autodeploy_magic.serve.app import App, make_app
+from autodeploy_magic.serve.http.app import App, make_app
+from autodeploy_magic.serve.http.server import Config, Server
 from autodeploy_magic.serve.model import ServedModel
-from autodeploy_magic.serve.server import Config, Server
 
 TOKEN = "a-token-of-the-test"
 ROW = json.dumps({"inputs": X[:1].tolist()}).encode()

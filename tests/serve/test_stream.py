@@ -17,11 +17,11 @@ from streaming import ENDLESS, EVENTS, FAILS, LARGE, STEPS, WAIT_S, Served, body
 
 from autodeploy_magic import settings
 from autodeploy_magic.errors import TimedOut
-from autodeploy_magic.serve.app import make_app
 from autodeploy_magic.serve.bento import answer
+from autodeploy_magic.serve.http.app import make_app
+from autodeploy_magic.serve.lane.source import MOST_BYTES
+from autodeploy_magic.serve.lane.turns import Turns
 from autodeploy_magic.serve.model import ServedModel
-from autodeploy_magic.serve.source import MOST_BYTES
-from autodeploy_magic.serve.turns import Turns
 
 JSON = {"content-type": "application/json"}
 

@@ -19,7 +19,7 @@ from pyarrow import ipc
 from versions import X, write_version
 
 from autodeploy_magic import settings
-from autodeploy_magic.serve.app import App, make_app
+from autodeploy_magic.serve.http.app import App, make_app
 from autodeploy_magic.serve.model import ServedModel
 
 STREAM = "application/vnd.apache.arrow.stream"

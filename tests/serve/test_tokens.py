@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from autodeploy_magic.errors import StartFailed, Unauthorized, UnreadableRecord
-from autodeploy_magic.serve import tokens as module
-from autodeploy_magic.serve.guard import Guard
-from autodeploy_magic.serve.tokens import Tokens
+from autodeploy_magic.serve.http import tokens as module
+from autodeploy_magic.serve.http.guard import Guard
+from autodeploy_magic.serve.http.tokens import Tokens
 from autodeploy_magic.store import Store, old_tokens_file, read_tokens, write_atomic
 
 

@@ -18,13 +18,13 @@ from sklearn.linear_model import LogisticRegression
 from versions import NAMES, X, Y, write_version
 
 from autodeploy_magic.contracts import Traffic
-from autodeploy_magic.serve.app import App
 from autodeploy_magic.serve.control import Control
-from autodeploy_magic.serve.front import Front
-from autodeploy_magic.serve.guard import Guard
-from autodeploy_magic.serve.mount import LazyBento
-from autodeploy_magic.serve.orders import Commit, Place, Prepare
-from autodeploy_magic.serve.versions import Versions
+from autodeploy_magic.serve.http.app import App
+from autodeploy_magic.serve.http.front import Front
+from autodeploy_magic.serve.http.guard import Guard
+from autodeploy_magic.serve.http.mount import LazyBento
+from autodeploy_magic.serve.lineup.orders import Commit, Place, Prepare
+from autodeploy_magic.serve.lineup.versions import Versions
 
 WAIT_S = 30.0
 

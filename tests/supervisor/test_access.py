@@ -22,7 +22,7 @@ from world import WAIT_S, World, until
 
 from autodeploy_magic import tls
 from autodeploy_magic.errors import InvalidOption
-from autodeploy_magic.serve.server import GRACE_S
+from autodeploy_magic.serve.http.server import GRACE_S
 from autodeploy_magic.supervisor.certificates import wanted_names
 
 pytestmark = pytest.mark.timeout(120)

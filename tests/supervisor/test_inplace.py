@@ -20,7 +20,7 @@ from world import WAIT_S, World, processes_of, until
 from autodeploy_magic.contracts import Desired, Traffic
 from autodeploy_magic.errors import AutodeployError
 from autodeploy_magic.serve.control import ask
-from autodeploy_magic.serve.orders import Commit, Place, Prepare
+from autodeploy_magic.serve.lineup.orders import Commit, Place, Prepare
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.client import Supervisor, connect
 from autodeploy_magic.supervisor.deployment import Deployment

@@ -54,7 +54,7 @@ def test_with_a_thread_in_it_it_starts_children_afresh(
         assert world.predict().status_code == 200
         job = world.supervisor.runner(sys.executable)
         assert "answers" in job.run(
-            "autodeploy_magic.serve.replay:main", {"folder": str(store.version_folder("iris", 1))}
+            "autodeploy_magic.serve.clean.replay:main", {"folder": str(store.version_folder("iris", 1))}
         )
         assert "started afresh, which is slower: 2 threads" in store.supervisor_log.read_text()
         world.kill_supervisor()

@@ -67,7 +67,7 @@ def describe(
 ) -> Environment:
     """The environment of a version whose answers came from `modules` (full or top-level names).
 
-    `seen` is what `serve.replay` saw beside modules: "libraries", "reads", "hosts". `notes` are lines of others.
+    `seen` is what `serve.clean.replay` saw beside modules: "libraries", "reads", "hosts". `notes` are lines of others.
     """
     seen = seen or {}
     resolved = resolve(modules)

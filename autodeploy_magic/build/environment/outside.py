@@ -10,7 +10,7 @@ _MOST = 5
 
 
 def outside_notes(seen: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """A line for the files, and one for the addresses, that `serve.replay` saw a version reach for."""
+    """A line for the files, and one for the addresses, that `serve.clean.replay` saw a version reach for."""
     files, hosts = seen.get("reads", ()), seen.get("hosts", ())
     notes = []
     if files:

@@ -34,7 +34,7 @@ import json, sys
 sys.path.insert(0, sys.argv[1])
 from autodeploy_magic.errors import AutodeployError
 try:
-    from autodeploy_magic.serve.replay import main
+    from autodeploy_magic.serve.clean.replay import main
     answer = {"result": main(json.load(open(sys.argv[2])))}
 except AutodeployError as error:
     answer = {"error": error.to_payload()}

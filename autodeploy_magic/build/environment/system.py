@@ -1,7 +1,7 @@
 """Shared libraries of the system that a model needs, and that no wheel brings.
 
-What a clean process had mapped when it answered is told by `serve.replay`, without what lies among installed packages.
-What every slim Debian image with Python in it has is no news either.
+What a clean process had mapped when it answered is told by `serve.clean.replay`, without what lies among installed
+packages. What every slim Debian image with Python in it has is no news either.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 
 from autodeploy_magic.errors import NotFound
-from autodeploy_magic.serve.front import Front
 from autodeploy_magic.serve.grpc.calls import Call, Method, parse
 from autodeploy_magic.serve.grpc.messages import Message, rpcs
+from autodeploy_magic.serve.http.front import Front
 
 __all__ = ["Health"]
 

@@ -11,12 +11,12 @@ import ssl
 from collections.abc import Mapping, Sequence
 
 from autodeploy_magic.errors import MethodNotAllowed, Overloaded, Unavailable
-from autodeploy_magic.serve.front import Front
 from autodeploy_magic.serve.grpc.calls import Method, Room
 from autodeploy_magic.serve.grpc.connection import Connection
 from autodeploy_magic.serve.grpc.health import Health
 from autodeploy_magic.serve.grpc.reflection import Reflection
 from autodeploy_magic.serve.grpc.service import OpenInference
+from autodeploy_magic.serve.http.front import Front
 
 __all__ = ["GrpcServer", "serve_grpc"]
 

@@ -11,10 +11,10 @@ from functools import partial
 from typing import Any
 
 from autodeploy_magic.errors import NotFound, RequestRefused
-from autodeploy_magic.serve.front import Front
 from autodeploy_magic.serve.grpc.calls import Call, Method, UnaryHandler, parse
 from autodeploy_magic.serve.grpc.messages import Message, rpcs
 from autodeploy_magic.serve.grpc.tensors import read_inputs, write_outputs
+from autodeploy_magic.serve.http.front import Front
 from autodeploy_magic.serve.protocols import Answer, Inference, model_card, model_control
 from autodeploy_magic.serve.protocols.refusals import one_line
 from autodeploy_magic.serve.protocols.tensors import as_array

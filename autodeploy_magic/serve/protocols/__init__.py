@@ -15,8 +15,8 @@ from autodeploy_magic.errors import RequestRefused
 from autodeploy_magic.wire import Batch
 
 if TYPE_CHECKING:
+    from autodeploy_magic.serve.lane.source import Source
     from autodeploy_magic.serve.protocols.operation import Operation
-    from autodeploy_magic.serve.source import Source
 
 __all__ = ["JSON", "Answer", "ClientProtocol", "Handler", "Inference", "Request", "Route", "Stream"]
 

@@ -15,9 +15,9 @@ import msgspec
 
 from autodeploy_magic.errors import RequestRefused
 from autodeploy_magic.serve.bento import error_body
+from autodeploy_magic.serve.lane.source import Source
 from autodeploy_magic.serve.model import ServedModel
 from autodeploy_magic.serve.protocols import Stream
-from autodeploy_magic.serve.source import Source
 
 __all__ = ["EVENTS", "ItemEvents", "answer"]
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from autodeploy_magic.contracts import Output, Version
 from autodeploy_magic.errors import InvalidInputs, ModelFailed, StartFailed
+from autodeploy_magic.serve.lane.service_time import INLINE_S, recorded
 from autodeploy_magic.serve.runtime.providers import fell_back, session
-from autodeploy_magic.serve.service_time import INLINE_S, recorded
 from autodeploy_magic.wire import Batch
 
 __all__ = ["OnnxRunner"]

@@ -22,13 +22,13 @@ from versions import NAMES, X, Y, write_version
 from autodeploy_magic.build import BuildRequest, SubprocessRunner, build
 from autodeploy_magic.contracts import Column, Signature
 from autodeploy_magic.errors import InvalidInputs
-from autodeploy_magic.serve.app import make_app
 from autodeploy_magic.serve.explain import explain
 from autodeploy_magic.serve.explain.exact import exact
 from autodeploy_magic.serve.explain.game import Game
 from autodeploy_magic.serve.explain.permutation import permutation
 from autodeploy_magic.serve.explain.players import Players
 from autodeploy_magic.serve.explain.shap import shapley
+from autodeploy_magic.serve.http.app import make_app
 from autodeploy_magic.serve.model import ServedModel
 from autodeploy_magic.store import Store
 

@@ -32,8 +32,8 @@ from autodeploy_magic.errors import (
     Unauthorized,
     Unavailable,
 )
-from autodeploy_magic.serve.app import App
 from autodeploy_magic.serve.grpc.status import Status, status_of, trailers
+from autodeploy_magic.serve.http.app import App
 from autodeploy_magic.serve.protocols.tensors import DATATYPES
 
 HEADERS = dict(BEARER)

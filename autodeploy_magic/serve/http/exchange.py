@@ -28,8 +28,8 @@ from autodeploy_magic.serve.protocols import JSON, Answer, ClientProtocol, Infer
 from autodeploy_magic.serve.road import Road, Routes
 
 if TYPE_CHECKING:
-    from autodeploy_magic.serve.front import Front
-    from autodeploy_magic.serve.source import Source
+    from autodeploy_magic.serve.http.front import Front
+    from autodeploy_magic.serve.lane.source import Source
 
 __all__ = ["CLIENT_GONE", "Exchange", "Found", "Head", "Headers", "Reply"]
 

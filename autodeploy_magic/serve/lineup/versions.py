@@ -22,16 +22,16 @@ from autodeploy_magic.contracts import Traffic, Version, decode
 from autodeploy_magic.errors import AutodeployError, StartFailed
 from autodeploy_magic.metrics import ComparisonRow
 from autodeploy_magic.serve.bento import share
-from autodeploy_magic.serve.connection import REQUEST_TIMEOUT_S
 from autodeploy_magic.serve.exposition import Exposition
-from autodeploy_magic.serve.front import Front
-from autodeploy_magic.serve.lane import LaneStats
+from autodeploy_magic.serve.http.connection import REQUEST_TIMEOUT_S
+from autodeploy_magic.serve.http.front import Front
+from autodeploy_magic.serve.http.mount import LazyBento
+from autodeploy_magic.serve.lane.lane import LaneStats
+from autodeploy_magic.serve.lineup.orders import Commit, Order, Place, Prepare
+from autodeploy_magic.serve.lineup.shadow import Comparing
+from autodeploy_magic.serve.lineup.together import brings_code
 from autodeploy_magic.serve.model import ServedModel
-from autodeploy_magic.serve.mount import LazyBento
-from autodeploy_magic.serve.orders import Commit, Order, Place, Prepare
 from autodeploy_magic.serve.road import Lineup, Repository, Road
-from autodeploy_magic.serve.shadow import Comparing
-from autodeploy_magic.serve.together import brings_code
 
 __all__ = ["Change", "Versions"]
 

@@ -14,7 +14,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from autodeploy_magic.serve.batching import Done, Joining, Waiting
+from autodeploy_magic.serve.lane.batching import Done, Joining, Waiting
 
 __all__ = ["SWITCH_S", "Pool"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from autodeploy_magic.disk import Stamp, stamp
 from autodeploy_magic.errors import AutodeployError, StartFailed
-from autodeploy_magic.serve.guard import Guard
+from autodeploy_magic.serve.http.guard import Guard
 from autodeploy_magic.store import old_tokens_file, read_tokens
 
 __all__ = ["Tokens"]

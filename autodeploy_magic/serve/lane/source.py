@@ -18,8 +18,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from autodeploy_magic.errors import ModelFailed, RequestRefused
+from autodeploy_magic.serve.lane.pool import SWITCH_S
 from autodeploy_magic.serve.model import ServedModel
-from autodeploy_magic.serve.pool import SWITCH_S
 from autodeploy_magic.wire import Batch
 
 __all__ = ["AT_ONCE", "Events", "Source", "Sources"]

@@ -19,11 +19,11 @@ from typing import Any
 
 from autodeploy_magic import settings
 from autodeploy_magic.errors import Overloaded, RequestRefused, Unavailable
-from autodeploy_magic.serve.batching import Done, Joining, Waiting
+from autodeploy_magic.serve.lane.batching import Done, Joining, Waiting
+from autodeploy_magic.serve.lane.pool import Pool
+from autodeploy_magic.serve.lane.service_time import recorded
+from autodeploy_magic.serve.lane.source import Events, Source, Sources
 from autodeploy_magic.serve.model import ServedModel
-from autodeploy_magic.serve.pool import Pool
-from autodeploy_magic.serve.service_time import recorded
-from autodeploy_magic.serve.source import Events, Source, Sources
 from autodeploy_magic.wire import Batch
 
 __all__ = ["Lane", "LaneStats"]

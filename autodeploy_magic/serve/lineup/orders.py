@@ -1,4 +1,4 @@
-"""What the supervisor orders of a worker over its control socket; see `serve.control` and `serve.versions`."""
+"""What the supervisor orders of a worker over its control socket; see `serve.control` and `serve.lineup.versions`."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from urllib.parse import unquote
 
 from autodeploy_magic import settings
 from autodeploy_magic.errors import ModelFailed, NotFound, RequestRefused, TimedOut
-from autodeploy_magic.serve.exchange import CLIENT_GONE, Exchange, Found, Head, Headers
-from autodeploy_magic.serve.guard import Guard
+from autodeploy_magic.serve.http.exchange import CLIENT_GONE, Exchange, Found, Head, Headers
+from autodeploy_magic.serve.http.guard import Guard
 from autodeploy_magic.serve.protocols import Answer, Inference
 from autodeploy_magic.serve.road import Lineup, Road
 

@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, cast
 
-from autodeploy_magic.serve.exchange import Exchange
-from autodeploy_magic.serve.front import Front, Observe
-from autodeploy_magic.serve.guard import Guard
+from autodeploy_magic.serve.http.exchange import Exchange
+from autodeploy_magic.serve.http.front import Front, Observe
+from autodeploy_magic.serve.http.guard import Guard
 from autodeploy_magic.serve.model import ServedModel
 from autodeploy_magic.serve.protocols import Answer, Stream
 from autodeploy_magic.serve.road import Lineup, Mounted, Road

@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 
 from autodeploy_magic import settings
 from autodeploy_magic.errors import RequestRefused
+from autodeploy_magic.serve.lane.service_time import INLINE_S, ServiceTime
 from autodeploy_magic.serve.model import ServedModel
-from autodeploy_magic.serve.service_time import INLINE_S, ServiceTime
 from autodeploy_magic.wire import Batch, decode, to_plain
 from autodeploy_magic.wire.join import join, part, shape_of, split
 

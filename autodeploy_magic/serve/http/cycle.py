@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from autodeploy_magic.serve.connection import Connection
-    from autodeploy_magic.serve.exchange import Exchange
+    from autodeploy_magic.serve.http.connection import Connection
+    from autodeploy_magic.serve.http.exchange import Exchange
 
 __all__ = ["Cycle"]
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from autodeploy_magic.metrics import ComparisonRow, bucket
-from autodeploy_magic.serve.agreement import apart_by
+from autodeploy_magic.serve.lineup.agreement import apart_by
 from autodeploy_magic.serve.protocols import Inference
 from autodeploy_magic.serve.road import Road
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autodeploy_magic.serve.source import Source
+from autodeploy_magic.serve.lane.source import Source
 
 if TYPE_CHECKING:
-    from autodeploy_magic.serve.connection import Connection
-    from autodeploy_magic.serve.cycle import Cycle
+    from autodeploy_magic.serve.http.connection import Connection
+    from autodeploy_magic.serve.http.cycle import Cycle
 
 __all__ = ["Sending"]
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from autodeploy_magic.serve.cycle import Cycle
+from autodeploy_magic.serve.http.cycle import Cycle
+from autodeploy_magic.serve.http.sending import Sending
 from autodeploy_magic.serve.protocols import Answer, Stream
-from autodeploy_magic.serve.sending import Sending
 
 if TYPE_CHECKING:
-    from autodeploy_magic.serve.exchange import Exchange, Head
-    from autodeploy_magic.serve.front import Front
+    from autodeploy_magic.serve.http.exchange import Exchange, Head
+    from autodeploy_magic.serve.http.front import Front
 
 __all__ = ["MAX_HEAD_BYTES", "REQUEST_TIMEOUT_S", "Connection"]
 

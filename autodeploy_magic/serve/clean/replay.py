@@ -12,10 +12,10 @@ import msgspec
 import psutil
 
 from autodeploy_magic.errors import AutodeployError, ModelFailed
-from autodeploy_magic.serve.causes import explained
+from autodeploy_magic.serve.clean.causes import explained
+from autodeploy_magic.serve.clean.witness import Witness
 from autodeploy_magic.serve.model import ServedModel, head
 from autodeploy_magic.serve.runtime.providers import available
-from autodeploy_magic.serve.witness import Witness
 
 __all__ = ["main"]
 

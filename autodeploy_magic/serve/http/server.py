@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from autodeploy_magic.serve.acceptor import Acceptor
-from autodeploy_magic.serve.connection import Connection
+from autodeploy_magic.serve.http.acceptor import Acceptor
+from autodeploy_magic.serve.http.connection import Connection
 
 if TYPE_CHECKING:
-    from autodeploy_magic.serve.front import Front
+    from autodeploy_magic.serve.http.front import Front
 
 __all__ = ["GRACE_S", "Config", "Server"]
 
@@ -36,7 +36,7 @@ clients that are idle listen for it."""
 class Config(uvicorn.Config):
     """uvicorn's settings as ours are. `idle` is set when the last connection closes.
 
-    `front` answers what is its own without ASGI; see `serve.connection`. With `tls` the server speaks HTTPS.
+    `front` answers what is its own without ASGI; see `serve.http.connection`. With `tls` the server speaks HTTPS.
     `shares` says that other processes accept on the same socket.
     """
 
