@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from cases import Case, cases
 from world import World
 
-from autodeploy_magic import settings
 from autodeploy_magic.build import BuildRequest, build
 from autodeploy_magic.build.compare import compare
 from autodeploy_magic.build.export import exporter_of
 from autodeploy_magic.build.live import live_answers
 from autodeploy_magic.build.sample import head, read_sample
 from autodeploy_magic.notebook.deployment import Deployment
-from autodeploy_magic.store import Store
-from autodeploy_magic.supervisor.client import connect
 from autodeploy_magic.wire import in_library, to_plain
 
 SERVED = [case for case in cases() if case.served]
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A supervisor on a state folder of this module's."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTODEPLOY_HOME", str(tmp_path_factory.mktemp("frameworks")))
-        settings.reset()
-        store = Store(Path(os.environ["AUTODEPLOY_HOME"]))
-        world = World(store, connect(store))
-        yield world
-        world.end()
-    settings.reset()
 
 
 @pytest.mark.timeout(240)

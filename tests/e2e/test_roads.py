@@ -19,9 +19,6 @@ from deployed import MAX_ROWS, PEOPLE, TEXTS, Deployed, deploy, iris_model, mood
 from versions import X
 from world import World
 
-from autodeploy_magic import settings
-from autodeploy_magic.store import Store
-from autodeploy_magic.supervisor.client import connect
 from autodeploy_magic.wire import to_request
 
 START_S = 90.0
@@ -49,19 +46,6 @@ def notebook() -> dict[str, Any]:
     namespace: dict[str, Any] = {"__name__": "__main__"}
     exec(compile(CODE, file, "exec"), namespace)
     return {name: namespace[name] for name in ("preprocess", "postprocess")}
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A supervisor on a state folder of this module's."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTODEPLOY_HOME", str(tmp_path_factory.mktemp("roads")))
-        settings.reset()
-        store = Store(Path(os.environ["AUTODEPLOY_HOME"]))
-        world = World(store, connect(store))
-    settings.reset()
-    yield world
-    world.end()
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import re
 import shutil
 import subprocess
@@ -23,32 +22,17 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from world import World
 
-from autodeploy_magic import settings
 from autodeploy_magic.build import BuildRequest, build
 from autodeploy_magic.calling.snippets import snippets
 from autodeploy_magic.errors import InvalidInputs, ModelFailed, NotAcceptable
 from autodeploy_magic.metrics.firsts import first_items
 from autodeploy_magic.notebook.deployment import Deployment
-from autodeploy_magic.store import Store
-from autodeploy_magic.supervisor.client import connect
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 WAIT_S = 20.0
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DIGITS, LABELS = load_digits(return_X_y=True)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTODEPLOY_HOME", str(tmp_path_factory.mktemp("streams")))
-        settings.reset()
-        store = Store(Path(os.environ["AUTODEPLOY_HOME"]))
-        world = World(store, connect(store))
-        yield world
-        world.end()
-    settings.reset()
 
 
 @pytest.fixture(scope="module")
