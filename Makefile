@@ -21,7 +21,7 @@ test: lint  ## lint and all tests
 	@tools/system.sh
 	$(VENV)/python tools/assets.py lab
 	$(VENV)/python tools/assets.py npm test
-	$(VENV)/python -m pytest
+	@tools/pytest.sh
 
 check: lint  ## lint and the tests that take seconds
 	$(VENV)/python tools/assets.py npm test

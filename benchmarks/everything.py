@@ -16,7 +16,7 @@ import msgspec
 from serving.report import RESULTS, WORDS, Target, grid, run
 
 GROUPS = {
-    "deploying": ["load_ext", "cell_to_prediction"],
+    "deploying": ["load_ext", "cell_to_prediction", "large_torch"],
     "serving": ["one_row", "tensors", "workers", "batching_http"],
     "looking": ["relay", "panel"],
     "observing": ["sampling", "day"],

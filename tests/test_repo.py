@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fnmatch
 import re
 import subprocess
 import tomllib
@@ -144,3 +145,10 @@ def asserts(function: ast.AST) -> bool:
 def called(function: ast.AST) -> set[str]:
     calls = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
     return {str(getattr(call, "attr", getattr(call, "id", ""))) for call in calls}
+
+
+def test_every_file_of_tests_is_collected(request: pytest.FixtureRequest) -> None:
+    """pytest passes over folders by their names, its own list unless it is told another: "build" was one of them."""
+    passed_over = request.config.getini("norecursedirs")
+    folders = {part for file in (ROOT / "tests").rglob("test_*.py") for part in file.relative_to(ROOT).parts[:-1]}
+    assert [name for name in sorted(folders) if any(fnmatch.fnmatch(name, one) for one in passed_over)] == []

@@ -167,7 +167,9 @@ def _has_one_array(model: Any) -> bool:
 
 
 def _is_of_sklearn(model: Any) -> bool:
-    return type(model).__module__.startswith("sklearn.")
+    """Whether it is fitted by scikit-learn's own code, which leaves a name with a trailing underscore."""
+    fits = next((kind for kind in type(model).__mro__ if "fit" in vars(kind)), type(model))
+    return fits.__module__.startswith("sklearn.")
 
 
 _TASKS = {

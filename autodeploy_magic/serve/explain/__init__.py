@@ -18,6 +18,14 @@ Source: Lundberg and Lee, "A Unified Approach to Interpreting Model Predictions"
 
 from __future__ import annotations
 
-from autodeploy_magic.serve.explain.explain import MOST_ROWS, Ask, Explained, Explanation, explain
+from autodeploy_magic.serve.explain.explain import (
+    MOST_ROWS,
+    Ask,
+    Explained,
+    Explanation,
+    explain,
+    methods,
+    places_of,
+)
 
-__all__ = ["MOST_ROWS", "Ask", "Explained", "Explanation", "explain"]
+__all__ = ["MOST_ROWS", "Ask", "Explained", "Explanation", "explain", "methods", "places_of"]

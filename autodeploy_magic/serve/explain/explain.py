@@ -14,7 +14,7 @@ from autodeploy_magic.serve.explain.exact import MOST_PLAYERS, exact
 from autodeploy_magic.serve.explain.game import Game, Values
 from autodeploy_magic.serve.explain.permutation import permutation
 from autodeploy_magic.serve.explain.players import Players
-from autodeploy_magic.serve.explain.shap import shapley
+from autodeploy_magic.serve.explain.shap import installed, shapley
 from autodeploy_magic.wire import Batch, to_plain
 
 __all__ = ["BACKGROUND_ROWS", "MOST_ROWS", "Ask", "Explained", "Explanation", "Method", "explain"]
@@ -55,6 +55,22 @@ class Explained(msgspec.Struct, frozen=True):
     background_rows: int
 
 
+def methods() -> tuple[Method, ...]:
+    """What may be asked for here: SHAP's only where that is installed."""
+    return ("auto", "permutation", "shap") if installed() else ("auto", "permutation")
+
+
+def places_of(version: Version) -> int:
+    """How many a `target` may choose from: classes with a probability, or numbers of a prediction; 0 where none."""
+    described = {output.name: output for output in version.outputs}
+    probabilities = described.get("probabilities")
+    if probabilities is not None and _is_table(probabilities):
+        return probabilities.shape[0]
+    predictions = described["predictions"]
+    several = version.task != "classification" and _is_number(predictions) and predictions.shape
+    return predictions.shape[0] if several else 0
+
+
 def explain(
     version: Version,
     rows: Batch,
@@ -71,6 +87,8 @@ def explain(
     cannot be explained, and whatever `ask` raises.
     """
     players = Players(version.signature)
+    if method not in methods():
+        raise InvalidInputs("SHAP is not installed here", fix="leave method out", field="method")
     if rows.rows > MOST_ROWS:
         raise InvalidInputs(
             f"{rows.rows} rows are too many to explain at once", fix=f"send at most {MOST_ROWS}", field="inputs"

@@ -11,9 +11,18 @@ from autodeploy_magic.contracts import Signature
 from autodeploy_magic.errors import InvalidInputs
 from autodeploy_magic.wire import Batch
 
-__all__ = ["Players"]
+__all__ = ["Masks", "Players", "is_table"]
 
 Masks = NDArray[np.bool_]
+
+
+def is_table(signature: Signature) -> bool:
+    """Whether the rows of a model are made of columns, two at least."""
+    try:
+        Players(signature)
+    except InvalidInputs:
+        return False
+    return True
 
 
 class Players:

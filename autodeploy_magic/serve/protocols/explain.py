@@ -15,6 +15,7 @@ from autodeploy_magic import settings
 from autodeploy_magic.errors import Overloaded, RequestRefused, TimedOut
 from autodeploy_magic.serve.explain import Explained, explain
 from autodeploy_magic.serve.explain.explain import BACKGROUND_ROWS, Method
+from autodeploy_magic.serve.explain.players import is_table
 from autodeploy_magic.serve.protocols import JSON, Answer, Request, Route, explain_operation
 from autodeploy_magic.serve.protocols.predict import parse
 from autodeploy_magic.serve.protocols.refusals import in_full
@@ -55,6 +56,9 @@ class Explain:
         self._waiting = 0
 
     def routes(self) -> Sequence[Route]:
+        """None for a model whose rows are no table's: it has nothing to explain them by."""
+        if not is_table(self._road.version.signature):
+            return []
         return [Route("POST", "/explain", self._explain, frozenset({JSON}), operation=self._operation)]
 
     def refusal(self, error: RequestRefused, request_id: str) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autodeploy_magic.serve.explain import MOST_ROWS
+from autodeploy_magic.serve.explain import MOST_ROWS, methods, places_of
 from autodeploy_magic.serve.protocols import JSON, examples, schemas
 from autodeploy_magic.serve.protocols.operation import (
     TEXT,
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 __all__ = ["explain"]
 
-_NUMBER: Schema = {"type": "number"}
+_NUMBER: Schema = {"type": ["number", "null"]}
+"""A model that answers what is no number leaves it open what its columns add."""
 _BY_COLUMN: Schema = {"type": "object", "additionalProperties": _NUMBER}
 
 
 def explain(road: Road) -> Operation:
     """The entry of a version."""
     most = min(MOST_ROWS, road.served.max_rows)
+    places = places_of(road.version)
+    target: Schema = {"type": ["integer", "null"], "minimum": 0, **({"maximum": places - 1} if places else {})}
     request = object_of(
-        {"inputs": schemas.inputs(road.served.accepts, most)},
-        {
-            "method": {"enum": ["auto", "permutation", "shap"]},
-            "target": {"type": ["integer", "null"], "minimum": 0},
-        },
+        {"inputs": Named("RowsToExplain", schemas.inputs(road.served.accepts, most).schema)},
+        {"method": {"enum": list(methods())}, "target": target},
         closed=True,
     )
     row = object_of(
@@ -75,6 +75,6 @@ def explain(road: Road) -> Operation:
         },
         IN_FULL,
         body={JSON: Content(Named("ExplainRequest", request), example)},
-        refusals=frozenset({429, 504}),
+        refusals=frozenset({422, 429, 500, 503, 504}),
         description="Shapley values: the attributions of a row add up to its answer minus the base value.",
     )

@@ -139,9 +139,12 @@ def test_text_dates_and_categories_are_columns_too(tmp_path: Path) -> None:
 
 def post(served: ServedModel, body: dict[str, Any], **options: Any) -> httpx.Response:
     async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(make_app(served, token=None))
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-            return await client.post("/explain", json=body, **options)
+        app = make_app(served, token=None)
+        try:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+                return await client.post("/explain", json=body, **options)
+        finally:
+            app.front.lineup.champion.close()
 
     return asyncio.run(ask())
 
