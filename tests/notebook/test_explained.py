@@ -54,8 +54,10 @@ def test_many_rows_are_dots_of_one_class(people: Deployment) -> None:
     assert "the probability of class 1 of 12 rows" in html
 
 
-def test_the_magic_takes_a_variable(people: Deployment, ipython_shell: InteractiveShell, capsys: Any) -> None:
-    ipython_shell.user_ns["some"] = PEOPLE[3:4]
+def test_the_magic_takes_a_variable(
+    people: Deployment, ipython_shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setitem(ipython_shell.user_ns, "some", PEOPLE[3:4])
     ipython_shell.run_line_magic("deploy", "explain people --rows some")
     assert "row 0: " in capsys.readouterr().out
     with pytest.raises(InvalidOption, match="no such variable"):
