@@ -1,6 +1,7 @@
 """The model in the formats it can have. One file a framework, named in `registry.EXPORTERS`.
 
     base.py          Exporter: what a framework has to say, with the answers that hold for most
+    quiet.py         what other libraries say meanwhile
     function.py      plain functions, and whatever has a predict: they answer as they are
     onnx.py          what is ONNX already
     boosters.py      what XGBoost, LightGBM and CatBoost have in common

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import logging
-import warnings
 from collections.abc import Iterator
 
+from autodeploy_magic.build.export.quiet import quieted
 from autodeploy_magic.wire.libraries.tensorflow import without_noise
 
 __all__ = ["quietly"]
@@ -19,14 +17,5 @@ def quietly() -> Iterator[None]:
 
     What others write to the error output meanwhile is written once it is over.
     """
-    loggers = [logging.getLogger(name) for name in ("tensorflow", "absl", "tf2onnx", "keras")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), without_noise():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+    with quieted("tensorflow", "absl", "tf2onnx", "keras"), without_noise():
+        yield

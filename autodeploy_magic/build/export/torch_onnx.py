@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
-import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from autodeploy_magic.build.export.base import first_words
+from autodeploy_magic.build.export.quiet import quieted
 from autodeploy_magic.build.export.torch_module import bytes_of, is_script, resting, tensors_of
 from autodeploy_magic.build.export.torch_stream import add_weights
 from autodeploy_magic.build.memory import available_bytes
@@ -178,15 +178,10 @@ def _quiet() -> Iterator[None]:
     """
     import torch
 
-    loggers = [logging.getLogger(name) for name in ("torch", "torch.onnx", "torch.export", "torch.fx", "onnxscript")]
-    levels = [logger.level for logger in loggers]
     fused = torch.backends.mha.get_fastpath_enabled()
     say = getattr(torch._C, _LOUD, None)  # noqa: SLF001
-    nowhere = io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
+    loggers = ("torch", "torch.onnx", "torch.export", "torch.fx", "onnxscript")
+    with quieted(*loggers), contextlib.redirect_stderr(io.StringIO()):
         torch.backends.mha.set_fastpath_enabled(False)
         setattr(torch._C, _LOUD, lambda *_: None)  # noqa: SLF001
         try:
@@ -194,8 +189,6 @@ def _quiet() -> Iterator[None]:
         finally:
             setattr(torch._C, _LOUD, say)  # noqa: SLF001
             torch.backends.mha.set_fastpath_enabled(fused)
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
 
 
 def _size(size_bytes: int) -> str:

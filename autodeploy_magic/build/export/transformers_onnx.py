@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import io
 import json
 import logging
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from autodeploy_magic.build.export.base import first_words
+from autodeploy_magic.build.export.quiet import quieted
 from autodeploy_magic.build.export.transformers_folder import RECORD, record, write_tokenizer
 from autodeploy_magic.build.export.transformers_given import ANSWERED, Given
 from autodeploy_magic.build.export.transformers_live import (
@@ -133,17 +132,8 @@ def _network(given: Given, model: Any, names: list[str]) -> Any:
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
     """What exporters print, warn and log is theirs."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "torch._dynamo")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+    with quieted("torch.onnx", "torch.export", "onnxscript", "torch._dynamo", level=logging.ERROR):
+        yield
 
 
 def _failure(given: Given, why: str) -> ExportFailed:
