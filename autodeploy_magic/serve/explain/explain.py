@@ -62,13 +62,8 @@ def methods() -> tuple[Method, ...]:
 
 def places_of(version: Version) -> int:
     """How many a `target` may choose from: classes with a probability, or numbers of a prediction; 0 where none."""
-    described = {output.name: output for output in version.outputs}
-    probabilities = described.get("probabilities")
-    if probabilities is not None and _is_table(probabilities):
-        return probabilities.shape[0]
-    predictions = described["predictions"]
-    several = version.task != "classification" and _is_number(predictions) and predictions.shape
-    return predictions.shape[0] if several else 0
+    _, places = _explained(version)
+    return places
 
 
 def explain(
@@ -129,24 +124,17 @@ class _Goal:
     """Which number of an answer is explained."""
 
     def __init__(self, version: Version, answers: dict[str, Any], target: int | None) -> None:
-        described = {output.name: output for output in version.outputs}
+        self.output, places = _explained(version)
         self._answers = answers["predictions"]
         self._plain = to_plain(self._answers)
         self._classes: list[int] | None = None
         self._target = target or 0
-        probabilities = described.get("probabilities")
-        if probabilities is not None and _is_table(probabilities):
-            self.output = "probabilities"
-            width = probabilities.shape[0]
+        if self.output == "probabilities":
             likeliest = np.asarray(answers["probabilities"]).argmax(axis=1).tolist()
-            self._classes = likeliest if target is None else [_checked(target, width)] * len(likeliest)
-        elif version.task != "classification" and _is_number(described["predictions"]):
-            self.output = "predictions"
-            if described["predictions"].shape:
-                self._target = _checked(self._target, described["predictions"].shape[0])
-        elif described["predictions"].per_row and not described["predictions"].shape:
-            self.output = "agreement"
-        else:
+            self._classes = likeliest if target is None else [_checked(target, places)] * len(likeliest)
+        elif places:
+            self._target = _checked(self._target, places)
+        elif not self.output:
             raise InvalidInputs(
                 "this model's answers cannot be explained",
                 why="they are neither numbers nor one label a row",
@@ -173,6 +161,17 @@ class _Goal:
             return _floats(values.reshape(batch.rows, -1)[:, self._target])
 
         return score
+
+
+def _explained(version: Version) -> tuple[str, int]:
+    """What of an answer is explained, as `Explained.output` names it, "" where nothing can be; and among how many."""
+    described = {output.name: output for output in version.outputs}
+    predictions, probabilities = described["predictions"], described.get("probabilities")
+    if probabilities is not None and _is_table(probabilities):
+        return "probabilities", probabilities.shape[0]
+    if version.task != "classification" and _is_number(predictions):
+        return "predictions", predictions.shape[0] if predictions.shape else 0
+    return ("agreement" if predictions.per_row and not predictions.shape else ""), 0
 
 
 def _floats(values: Any) -> Values:

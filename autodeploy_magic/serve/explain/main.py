@@ -11,7 +11,7 @@ from autodeploy_magic.serve.explain.explain import Method, explain
 from autodeploy_magic.serve.explain.players import Players
 from autodeploy_magic.serve.explain.shap import installed
 from autodeploy_magic.serve.model import ServedModel
-from autodeploy_magic.wire import to_plain
+from autodeploy_magic.wire import decode, to_plain
 
 __all__ = ["main"]
 
@@ -24,20 +24,20 @@ def main(spec: dict[str, Any]) -> dict[str, Any]:
     `InvalidInputs`.
     """
     served = ServedModel.load(Path(spec["folder"]))
-    served.max_rows = 2**31
     sample = msgspec.json.decode(Path(spec["sample"]).read_bytes())["inputs"]
     method: Method = spec.get("method") or "auto"
     if method == "auto" and installed():
         method = "shap"
-    rows = served.decode(spec["inputs"])
+    signature = served.version.signature  # no limit of requests holds here
+    rows = decode(signature, spec["inputs"])
     found = explain(
         served.version,
         rows,
-        served.decode(sample),
+        decode(signature, sample),
         served.run,
         method=method,
         target=spec.get("target"),
     )
-    players = Players(served.version.signature).take(rows, range(rows.rows))
+    players = Players(signature).take(rows, range(rows.rows))
     values = [to_plain(column) for column in players]
     return {**msgspec.to_builtins(found), "inputs": [list(row) for row in zip(*values, strict=True)]}
