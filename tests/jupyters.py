@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ class Jupyter:
         client = BlockingKernelClient(connection_file=file)
         client.load_connection_file()
         client.start_channels()
-        client.wait_for_ready(timeout=WAIT_S)
+        _wait_for_ready(client, kernel)
         self.clients.append(client)
 
         def run(cell: str) -> str:
@@ -109,3 +110,16 @@ class Jupyter:
         self.clients = []
         self.http.close()
         self.log.close()
+
+
+def _wait_for_ready(client: BlockingKernelClient, kernel: psutil.Process) -> None:
+    """Wait until it answers; without a heartbeat for a second it is not dead while its process lives."""
+    end = time.monotonic() + WAIT_S
+    while True:
+        try:
+            client.wait_for_ready(timeout=WAIT_S)
+        except RuntimeError:
+            if time.monotonic() > end or not kernel.is_running() or kernel.status() == psutil.STATUS_ZOMBIE:
+                raise
+        else:
+            return

@@ -17,6 +17,8 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookN
     client = NotebookClient(
         notebook,
         timeout=180,
+        iopub_timeout=60,  # a cell whose output comes late on a busy machine has shown it all the same
+        raise_on_iopub_timeout=True,
         resources={"metadata": {"path": str(folder)}},
         extra_arguments=["--log-level=ERROR"],
     )
