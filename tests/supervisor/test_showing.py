@@ -72,6 +72,7 @@ def test_a_worker_that_dies_is_told_with_how_and_how_long(world: World) -> None:
 
 def test_a_stream_ends_with_the_supervisor_and_the_next_one_tells_the_same(world: World) -> None:
     world.serve(world.version())
+    until(lambda: world.supervisor.events("iris"))  # written down, by a thread
     with watching(world.supervisor) as seen:
         world.kill_supervisor()
         assert seen.ended.wait(10)
