@@ -18,6 +18,10 @@ HOLD = "import ctypes; ctypes.PyDLL(None).sleep({})"
 """Keeps the interpreter to itself: no thread of the kernel runs meanwhile."""
 
 
+TILE_S = 10.0
+"""What a tile is a mean of; see `labextension/src/panel/tiles.ts`."""
+
+
 def test_a_cell_deploys_and_the_panel_appears_under_it(lab: Lab, world: World) -> None:
     notebook = lab.notebook(f"{LOAD}\n{TRAIN}", DEPLOY)
     notebook.run_all()
@@ -31,8 +35,8 @@ def test_a_cell_deploys_and_the_panel_appears_under_it(lab: Lab, world: World) -
     assert notebook.output(1).locator(".adm-static:visible").count() == 0
     url = world.supervisor.status("iris").url
     expect(panel.node).to_contain_text(url)
-    with Steady(url, world.headers(), X[:1].tolist(), 20):
-        panel.until_figure("requests", lambda rate: rate > 5)
+    with Steady(url, world.headers(), X[:1].tolist(), 20) as load:
+        panel.until_figure("requests", lambda rate: rate > 5 and abs(rate - load.seen(TILE_S).requests_per_s) <= 1)
         before = panel.picture()
         until(lambda: panel.picture() != before)
 
@@ -99,8 +103,8 @@ def test_a_reload_keeps_the_panel_and_its_past(lab: Lab, world: World) -> None:
     notebook = lab.notebook(f"{LOAD}\n%deploy panel iris")
     notebook.run_all()
     panel = notebook.panel(0).live()
-    with Steady(url, world.headers(), X[:1].tolist(), 25):
-        panel.until_figure("requests", lambda rate: rate > 5)
+    with Steady(url, world.headers(), X[:1].tolist(), 25) as load:
+        panel.until_figure("requests", lambda rate: rate > 5 and abs(rate - load.seen(TILE_S).requests_per_s) <= 1)
     notebook.save()
     lab.reload()
     panel = notebook.panel(0).live()
@@ -118,8 +122,8 @@ def test_a_restarted_kernel_shows_the_same_past(lab: Lab, world: World) -> None:
     notebook = lab.notebook(f"{LOAD}\n%deploy panel iris")
     notebook.run_all()
     panel = notebook.panel(0).live()
-    with Steady(url, world.headers(), X[:1].tolist(), 25):
-        panel.until_figure("requests", lambda rate: rate > 5)
+    with Steady(url, world.headers(), X[:1].tolist(), 25) as load:
+        panel.until_figure("requests", lambda rate: rate > 5 and abs(rate - load.seen(TILE_S).requests_per_s) <= 1)
     notebook.restart_kernel()
     notebook.run_all()
     panel = notebook.panel(0).live()
@@ -192,8 +196,8 @@ def test_without_the_servers_extension_the_kernel_is_the_road(
     notebook = bare_lab.notebook(f"{LOAD}\n%deploy panel iris")
     notebook.run_all()
     panel = notebook.panel(0).live()
-    with Steady(url, world.headers(), X[:1].tolist(), 20):
-        panel.until_figure("requests", lambda rate: rate > 5)
+    with Steady(url, world.headers(), X[:1].tolist(), 20) as load:
+        panel.until_figure("requests", lambda rate: rate > 5 and abs(rate - load.seen(TILE_S).requests_per_s) <= 1)
     panel.press("Stop")
     until(lambda: world.supervisor.status("iris").state == "stopped")
     panel.live("stopped")
