@@ -240,6 +240,7 @@ class Desired(Record, frozen=True, kw_only=True):
     start and kept, so that the URL stays. `settings` are the knobs that travel with it (`settings.travelling`). `auth`
     false asks for no token, and is for loopback only. `tls` is "" for plain HTTP, "auto" for a certificate that we
     make, or the path of a PEM file with certificate and key. `grpc` opens `grpc_port` besides, chosen like `port`.
+    `slo` is the SLO line ("" learns one), `recovery` what is done about faults; see `health.Recovery`.
     """
 
     schema: int = SCHEMA
@@ -257,6 +258,8 @@ class Desired(Record, frozen=True, kw_only=True):
     tls: str = ""
     grpc: bool = False
     grpc_port: int = 0
+    slo: str = ""
+    recovery: Literal["off", "suggest", "act"] = "act"
 
 
 class WorkerState(Record, frozen=True, kw_only=True):

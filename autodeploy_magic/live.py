@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from autodeploy_magic.contracts import Candidate, Progress, Record, Status
+from autodeploy_magic.health import Alert, Recovery, Severity, SloState
 
 __all__ = [
     "COLUMNS",
@@ -57,14 +58,15 @@ Kind = Literal[
     "tuned",
     "retuned",
     "restarted",
+    "slo",
+    "recovery",
+    "alert",
     "started",
     "stopped",
     "worker_died",
     "failed",
     "incident",
 ]
-Severity = Literal["info", "warning", "critical"]
-SloState = Literal["unset", "met", "burning", "broken"]
 
 
 class Point(Record, frozen=True, kw_only=True):
@@ -125,7 +127,8 @@ class Glance(Record, frozen=True, kw_only=True):
     """A deployment in one line: what the sidebar shows, and the head of the panel.
 
     `changed_s` is when it last changed its state, in seconds since the epoch. `slo` is the SLO's text, "" for none.
-    `alerts` are the events that want an eye now. `local` says whether the URL is of this machine alone.
+    `alerts` are those that fire and are not silenced. `quality` is its leading figure in words, "" where there is none
+    ("F1 0.931, 412 labels"). `local` says whether the URL is of this machine alone.
     """
 
     status: Status
@@ -135,7 +138,9 @@ class Glance(Record, frozen=True, kw_only=True):
     trust: Literal["green", "amber", ""] = ""
     slo: str = ""
     slo_state: SloState = "unset"
-    alerts: tuple[Event, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+    quality: str = ""
+    recovery: Recovery = "act"
     changed_s: float = 0.0
     local: bool = True
 

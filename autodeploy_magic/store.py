@@ -12,6 +12,8 @@
         bentoml/                   the deployment's own BENTOML_HOME
         logs/worker.log
         metrics.sqlite
+        requests.sqlite            recorded requests and the labels that came for them
+        alerts.json, incidents.json
 
 Records are written whole: to a temporary file in the same folder, flushed, then renamed over the old one. Unix sockets
 live in a short private folder of their own (`runtime_dir`), since their paths may have no more than about 100 bytes.
@@ -30,7 +32,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -256,6 +258,16 @@ class Store:
     def metrics_file(self, name: str) -> Path:
         return self.folder(name) / "metrics.sqlite"
 
+    def requests_file(self, name: str) -> Path:
+        """The sample of what was asked and answered; see `reservoir`."""
+        return self.folder(name) / "requests.sqlite"
+
+    def alerts_file(self, name: str) -> Path:
+        return self.folder(name) / "alerts.json"
+
+    def incidents_file(self, name: str) -> Path:
+        return self.folder(name) / "incidents.json"
+
     def bentoml_home(self, name: str) -> Path:
         return self.folder(name) / "bentoml"
 
@@ -339,13 +351,14 @@ class Store:
             staging.rename(target)
         return target
 
-    def trim(self, name: str, keep: int) -> list[int]:
-        """Remove all but the newest `keep` of the versions that nothing is given to; return their numbers.
+    def trim(self, name: str, keep: int, spare: Collection[int] = ()) -> list[int]:
+        """Remove all but the newest `keep` of the versions that nothing is given to, and those to `spare`; return
+        their numbers.
 
         Call it inside `building`. A version's record goes first, so that nothing names what is being deleted.
         """
         desired = self.desired(name)
-        used = {desired.version, *desired.traffic.versions}
+        used = {desired.version, *desired.traffic.versions, *spare}
         unused = [version for version in self.versions(name) if version.number not in used]
         doomed = unused[: len(unused) - keep] if keep < len(unused) else []
         for version in doomed:

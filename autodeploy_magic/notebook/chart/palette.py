@@ -6,7 +6,7 @@ The series have the colour-blind-safe colours of the panel, and are told apart b
 from __future__ import annotations
 
 from autodeploy_magic.contracts import State
-from autodeploy_magic.live import Severity
+from autodeploy_magic.health import Severity
 
 __all__ = ["FAINT", "FIGURE", "GRID", "INK", "MUTED", "PAPER", "SEVERITIES", "SOFT", "STATES"]
 
