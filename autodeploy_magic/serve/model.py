@@ -44,7 +44,10 @@ MOST_ITEMS = 100_000
 
 
 class Runner(Protocol):
-    """What runs one format. `needs_container` says that it takes the sample's container, not a `Batch`."""
+    """What runs one format. `needs_container` says that it takes the sample's container, not a `Batch`.
+
+    One that has `together`, and that true, gives any of its outputs with a run for one of them.
+    """
 
     needs_container: bool
 
@@ -66,6 +69,9 @@ class ServedModel:
         self._postprocess = code.get("postprocess")
         self._names = tuple(output.name for output in version.outputs)
         self._is_plain = not self.has_code and not runner.needs_container
+        together = getattr(runner, "together", False) and not (self._predict or self._postprocess)
+        self.at_hand: tuple[str, ...] = tuple({"probabilities"} & {*self._names}) if together else ()
+        """Outputs that a run for the predictions computes anyway."""
         self._quick = QuickReader(version.signature)
         self.max_rows = int(settings.get("max_rows"))
         self.streams = any(output.streams for output in version.outputs)

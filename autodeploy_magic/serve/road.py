@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from autodeploy_magic.metrics import Totals
@@ -50,13 +51,20 @@ class Road:
 
     `repository` tells of the others; None where this worker knows of one version alone. `exposition` makes the
     deployment's metrics a page; where it is left out, the page tells of this version, and that nothing is recorded.
-    `draining` says that the worker is on its way out: the version answers, and is not ready for more.
+    `draining` says that the worker is on its way out: the version answers, and is not ready for more. `requests` is the
+    file that takes labels; None where there is none.
     """
 
     def __init__(
-        self, served: ServedModel, *, repository: Repository | None = None, exposition: Exposition | None = None
+        self,
+        served: ServedModel,
+        *,
+        repository: Repository | None = None,
+        exposition: Exposition | None = None,
+        requests: Path | None = None,
     ) -> None:
         self.repository = repository
+        self.requests = requests
         self.exposition = exposition or Exposition(served.version.deployment, lambda: [served.version])
         self.served = served
         self.version = served.version

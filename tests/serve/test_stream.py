@@ -19,7 +19,7 @@ from autodeploy_magic import settings
 from autodeploy_magic.errors import TimedOut
 from autodeploy_magic.serve.bento import answer
 from autodeploy_magic.serve.http.app import make_app
-from autodeploy_magic.serve.lane.source import MOST_BYTES
+from autodeploy_magic.serve.lane.source import MOST_BYTES, Source
 from autodeploy_magic.serve.lane.turns import Turns
 from autodeploy_magic.serve.model import ServedModel
 
@@ -90,6 +90,23 @@ def test_pipelined_requests_are_answered_in_turn(served: Served) -> None:
         found = _until(client, b'{"status":"alive"}')
     assert found.count(b"HTTP/1.1 200 OK") == 3
     assert found.index(b'"item 2"') < found.index(b"event: end") < found.rindex(b"event: end")
+
+
+def test_an_end_that_is_told_after_it_was_seen_is_no_second_end(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources: list[Source] = []
+    monkeypatch.setattr(Source, "start", lambda source, start=Source.start: (sources.append(source), start(source)))
+    with served.connect() as client:
+        client.sendall(_request(body(1)))
+        _until(client, b"event: end")
+        served.ended()
+        client.sendall(_request(body(2, STEPS)))
+        gate.steps.release()
+        _until(client, b'"item 1"')
+        served.loop.call_soon_threadsafe(sources[0]._heard)
+        gate.steps.release()
+        assert b'"item 2"' in _until(client, b"event: end")
 
 
 def test_a_client_of_http_1_0_gets_no_chunks(served: Served) -> None:

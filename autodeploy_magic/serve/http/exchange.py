@@ -26,6 +26,7 @@ from autodeploy_magic.errors import (
 )
 from autodeploy_magic.serve.protocols import JSON, Answer, ClientProtocol, Inference, Request, Route, Stream
 from autodeploy_magic.serve.road import Road, Routes
+from autodeploy_magic.serve.sampled import BODY_BYTES, words_of
 
 if TYPE_CHECKING:
     from autodeploy_magic.serve.http.front import Front
@@ -94,6 +95,9 @@ class Exchange:
     _future: asyncio.Future[Any] | None = None
     _timer: asyncio.TimerHandle | None = None
     _inference: Inference | None = None
+    _body: bytes | bytearray = b""
+    _sampled = False
+    _words = ""
     _expired = False
     _gone = False
     _source: Source | None = None
@@ -180,14 +184,26 @@ class Exchange:
         request = Request(self.id, found.path, self._content_type, self.headers, body, found.params, found.query)
         if self._lineup.shadow is not None:
             self._request = request
+        sampling = self._front.sampling
+        if sampling is not None and self._size <= BODY_BYTES:
+            self._body = body
         try:
             result = route.handler(request)
             if type(result) is Inference:
+                self._inference = result
                 self._rows = result.batch.rows
-                outputs = self._road.lane.run(result.batch, result.names)
+                more: tuple[str, ...] = ()
+                if sampling is not None:
+                    sampling.left -= 1
+                    if sampling.left < 0:
+                        self._sampled = True
+                        more = sampling.begin(self._road, result.names)
+                outputs = self._road.lane.run(result.batch, result.names, more)
                 if type(outputs) is not dict:
                     self._wait(result, outputs)  # type: ignore[arg-type]
                     return
+                if self._sampled:
+                    outputs = self._sample(result, outputs)
                 answer = result.encode(outputs)
                 if self._lineup.shadow is not None:
                     self._offer(result, outputs)
@@ -221,6 +237,8 @@ class Exchange:
 
     def refuse(self, error: RequestRefused) -> Answer:
         """Let the answer be the protocol's words for `error`, and return it."""
+        if error.status >= ModelFailed.status:
+            self._words = words_of(error)
         answer = self._protocol.refusal(error, self.id)
         extra: list[tuple[bytes, bytes]] = []
         if isinstance(error, Unauthorized):
@@ -291,6 +309,8 @@ class Exchange:
                 self._stream(result)
                 return
             if self._inference is not None:
+                if self._sampled:
+                    result = self._sample(self._inference, result)
                 answer = self._inference.encode(result)
                 if self._lineup.shadow is not None:
                     self._offer(self._inference, result)
@@ -318,10 +338,33 @@ class Exchange:
             read = partial(_read, self._found.key, self._request)
             self._lineup.shadow.offer(read, inference, outputs, seconds, self._size)
 
+    def _sample(self, inference: Inference, outputs: dict[str, Any]) -> dict[str, Any]:
+        """Keep the request with its answer, and return those of the outputs that it asked for."""
+        sampling = self._front.sampling
+        assert sampling is not None
+        sampling.answered(self.id, self._road, time.perf_counter() - self._started, inference.batch, outputs)
+        return {name: outputs[name] for name in inference.names}
+
+    def _sample_failed(self, status: int) -> None:
+        sampling, route, inference = self._front.sampling, self._route, self._inference
+        if sampling is not None and route is not None and route.recorded:
+            sampling.failed(
+                self.id,
+                self._road,
+                status,
+                time.perf_counter() - self._started,
+                self._words,
+                batch=inference.batch if inference is not None else None,
+                body=self._body,
+                content_type=self._content_type,
+            )
+
     def _mistake(self) -> Answer:
         return self.refuse(ModelFailed("the server failed on this request", fix="the owner can see why in the log"))
 
     def _end(self, answer: Answer) -> None:
+        if answer.status >= ModelFailed.status:
+            self._sample_failed(answer.status)
         self._observe(answer.status, len(answer.body))
         self._reply(self, answer)
 
@@ -332,7 +375,9 @@ class Exchange:
             observe(self._road.version.number, status, seconds, self._rows, self._size, bytes_out)
 
     def _observe_stream(self, status: int, source: Source) -> None:
-        observe = self._front.observe
+        observe, sampling = self._front.observe, self._front.sampling
+        if sampling is not None:
+            sampling.streamed(self.id, self._road, status, time.perf_counter() - self._started, source)
         if observe is not None:
             seconds = time.perf_counter() - self._started
             number = self._road.version.number

@@ -8,7 +8,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
 
 from autodeploy_magic import settings
@@ -17,6 +17,10 @@ from autodeploy_magic.serve.http.exchange import CLIENT_GONE, Exchange, Found, H
 from autodeploy_magic.serve.http.guard import Guard
 from autodeploy_magic.serve.protocols import Answer, Inference
 from autodeploy_magic.serve.road import Lineup, Road
+from autodeploy_magic.serve.sampled import words_of
+
+if TYPE_CHECKING:
+    from autodeploy_magic.serve.sampling import Sampling
 
 __all__ = ["Front", "Observe", "Origin"]
 
@@ -58,13 +62,17 @@ class Origin(Protocol):
 
 
 class Front:
-    """The one entry to a worker's versions. `lineup` may be replaced at any time; requests under way keep theirs."""
+    """The one entry to a worker's versions. `lineup` may be replaced at any time; requests under way keep theirs.
+
+    `sampling` keeps some of the requests; None where none are kept.
+    """
 
     exchange: type[Exchange] = Exchange
 
     def __init__(self, lineup: Lineup, guard: Guard, *, observe: Observe | None = None) -> None:
         self.guard = guard
         self.observe = observe
+        self.sampling: Sampling | None = None
         self.max_body = int(settings.get("max_body_bytes"))
         self.timeout_s = float(settings.get("request_timeout_s"))
         self._draining = False
@@ -143,14 +151,20 @@ class Front:
         road = self.choose(version, lineup)
         started = time.perf_counter()
         status, rows, bytes_out, waiting = ModelFailed.status, 0, 0, None
+        inference, words = None, ""
         try:
             inference = read(road)
             rows = inference.batch.rows
-            outputs = road.lane.run(inference.batch, inference.names)
+            more = self._sampled(road, inference)
+            outputs = road.lane.run(inference.batch, inference.names, more or ())
             if not isinstance(outputs, dict):
                 waiting = outputs
                 async with asyncio.timeout(self.timeout_s):
                     outputs = await waiting
+            if more is not None and self.sampling is not None:
+                request_id, seconds = self._id_of(origin), time.perf_counter() - started
+                self.sampling.answered(request_id, road, seconds, inference.batch, outputs)
+                outputs = {name: outputs[name] for name in inference.names}
             seconds = time.perf_counter() - started
             if version is None and lineup.shadow is not None and road is lineup.champion:
                 lineup.shadow.offer(read, inference, outputs, seconds, bytes_in)
@@ -158,15 +172,19 @@ class Front:
             status, bytes_out = answer.status, len(answer.body)
             return answer
         except TimeoutError:
-            status = TimedOut.status
-            raise self.too_slow() from None
+            status, late = TimedOut.status, self.too_slow()
+            words = late.what
+            raise late from None
         except RequestRefused as error:
-            status = error.status
+            status, words = error.status, words_of(error)
             raise
         except asyncio.CancelledError:
             status = CLIENT_GONE
             raise
         finally:
+            if status >= ModelFailed.status and self.sampling is not None:
+                batch, seconds = inference.batch if inference is not None else None, time.perf_counter() - started
+                self.sampling.failed(self._id_of(origin), road, status, seconds, words, batch=batch)
             self._note(road, status, started, rows, bytes_in, bytes_out, origin, waiting)
 
     def choose(self, version: int | None, lineup: Lineup | None = None) -> Road:
@@ -183,6 +201,20 @@ class Front:
             f"the request was not answered within {self.timeout_s:g} s",
             fix="send fewer rows, or raise AUTODEPLOY_REQUEST_TIMEOUT_S and restart the deployment",
         )
+
+    def _sampled(self, road: Road, inference: Inference) -> tuple[str, ...] | None:
+        """What else a request is asked for, where it is its turn to be kept; else None."""
+        sampling = self.sampling
+        if sampling is None:
+            return None
+        sampling.left -= 1
+        return sampling.begin(road, inference.names) if sampling.left < 0 else None
+
+    def _id_of(self, origin: Origin | None) -> str:
+        if origin is not None:
+            return origin.id
+        self._count += 1
+        return f"{self._ids}{self._count:012x}"
 
     def _note(
         self,

@@ -36,4 +36,9 @@ class Sending:
         if data:
             connection.transport.write(data)
         if source.ended:
+            source.news = _nothing  # its thread may tell of an end that was seen before it was told
             connection.sent(self._cycle)
+
+
+def _nothing() -> None:
+    """What is done about news that nobody needs any more."""

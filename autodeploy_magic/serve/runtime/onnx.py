@@ -58,6 +58,7 @@ class OnnxRunner:
     """
 
     needs_container = False
+    together = True
 
     def __init__(self, path: Path, version: Version, *, threads: int | None) -> None:
         self._path, self._threads = path, _useful_threads(version, threads)
