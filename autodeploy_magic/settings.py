@@ -7,21 +7,28 @@ variable, `[tool.autodeploy_magic]` of the nearest `pyproject.toml` upwards of t
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from autodeploy_magic.errors import InvalidOption
 
-__all__ = ["KNOBS", "Knob", "get", "reset", "set_option", "travelling"]
+__all__ = ["KNOBS", "Knob", "get", "of_workers", "reset", "set_option", "travelling"]
 
 
 @dataclass(frozen=True)
 class Knob:
     """One setting. `unit` is "" for a plain number or text; the type of `default` is the type of the value.
 
-    `travels` says that a deployment keeps the value it was deployed or restarted with, whichever process serves it.
+    `travels` says that a deployment keeps the value it was deployed or restarted with, whichever process serves it;
+    `worker` that its workers are given it: for another value of one that they are not, nothing has to be restarted.
+
+    The unit "URLs" is for addresses, separated by commas. What is kept of them is what was typed, in a file that its
+    owner alone can read: where an address is a secret itself, "file:/path" keeps it out of there, and a password in one
+    is refused.
     """
 
     name: str
@@ -29,6 +36,7 @@ class Knob:
     unit: str
     help: str
     travels: bool = False
+    worker: bool = True
 
     @property
     def env(self) -> str:
@@ -42,12 +50,23 @@ KNOBS: dict[str, Knob] = {
         Knob("home", "", "", "state folder; empty means the platform's own place for user state"),
         Knob("host", "127.0.0.1", "", "address that deployments listen on, an IP literal"),
         Knob("workers", 1, "processes", "worker processes of a new deployment"),
+        Knob("slo", "", "", "what a new deployment promises: p99<50ms, errors<0.1%; empty: learned, off: nothing"),
         Knob("max_body_bytes", 16 * 1024 * 1024, "bytes", "largest request body a deployment accepts", travels=True),
         Knob("max_rows", 10_000, "rows", "most rows that one request may carry", travels=True),
         Knob("max_queue", 256, "requests", "requests that may wait for a worker's model; more get 429", True),
         Knob("batch_rows", 256, "rows", "most rows of several requests that are answered together; 0: none", True),
+        Knob("threads", 0, "threads", "threads of one run of the model; 0: the worker's share of the machine", True),
         Knob("request_timeout_s", 30.0, "seconds", "how long a request may take, or a stream's next item", True),
         Knob("metrics", True, "", "whether workers write down how many requests they answered, and how fast", True),
+        Knob(
+            "record_requests",
+            20,
+            "requests",
+            "most requests of a second that are kept, with their answers; 0: none",
+            True,
+        ),
+        Knob("record_days", 30.0, "days", "how long kept requests and the labels of them stay", travels=True),
+        Knob("record_bytes", 64 * 1024 * 1024, "bytes", "most that a deployment's kept requests take on disk", True),
         Knob("otlp_endpoint", "", "", "OpenTelemetry collector that traces are sent to (OTLP/HTTP); empty: none", True),
         Knob("trace_share", 1.0, "", "share of requests that are traced, of those whose caller has not decided", True),
         Knob("hosts", "", "", "names besides IP addresses and localhost that requests may come to; * for any", True),
@@ -69,6 +88,41 @@ KNOBS: dict[str, Knob] = {
         Knob(
             "log_bytes", 5 * 1024 * 1024, "bytes", "size at which a deployment's log is rotated; one older file is kept"
         ),
+        Knob(
+            "bake_minutes",
+            10.0,
+            "minutes",
+            "how long after a swap a broken SLO is put down to the new version",
+            True,
+            worker=False,
+        ),
+        Knob(
+            "actions_per_hour",
+            6,
+            "actions",
+            "most that recovery does to one deployment within an hour",
+            True,
+            worker=False,
+        ),
+        Knob(
+            "alert_webhook", "", "URLs", "where alerts are posted to as signed JSON; file:/path holds one", True, False
+        ),
+        Knob(
+            "alert_slack",
+            "",
+            "URLs",
+            "Slack-style chats alerts are posted to; file:/path holds an address",
+            True,
+            False,
+        ),
+        Knob("alert_email", "", "", "addresses that alerts are mailed to, separated by commas", True, False),
+        Knob(
+            "alert_smtp", "", "URLs", "server that mails them: smtp://user@host:587 or smtps://user@host", True, False
+        ),
+        Knob("alert_command", "", "", "command that is run for alerts, with JSON on its standard input", True, False),
+        Knob("alert_secret_file", "", "path", "file with the secret that webhooks are signed with", True, False),
+        Knob("alert_smtp_password_file", "", "path", "file with the mail server's password", True, False),
+        Knob("alert_severity", "warning", "", "least severity that is sent: info, warning or critical", True, False),
         Knob("keep_versions", 20, "versions", "unused versions kept for rolling back; older ones are removed"),
     )
 }
@@ -104,6 +158,11 @@ def travelling() -> dict[str, Any]:
     return {knob.name: get(knob.name) for knob in KNOBS.values() if knob.travels}
 
 
+def of_workers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a deployment's values that its workers are given."""
+    return {name: value for name, value in values.items() if name not in KNOBS or KNOBS[name].worker}
+
+
 def reset() -> None:
     """Forget what `set_option` chose and what was read from files."""
     _chosen.clear()
@@ -117,6 +176,8 @@ def _parse(knob: Knob, value: Any, source: str) -> Any:
             return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[value.lower()]
         if knob.unit == "path" and value:
             return str(Path(value).expanduser().absolute())  # a worker has another working directory
+        if knob.unit == "URLs":
+            return ",".join(_address(knob, part.strip()) for part in str(value).split(",") if part.strip())
         return kind(value)
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidOption(
@@ -124,6 +185,23 @@ def _parse(knob: Knob, value: Any, source: str) -> Any:
             why=knob.help,
             fix=f"give {source} a {kind.__name__}" + (f" in {knob.unit}" if knob.unit else ""),
         ) from error
+
+
+def _address(knob: Knob, typed: str) -> str:
+    """An address as a deployment keeps it. Raises `InvalidOption` where it holds a password."""
+    if typed.startswith("file:"):
+        return f"file:{Path(typed.removeprefix('file:')).expanduser().absolute()}"
+    try:
+        secret = urlsplit(typed).password
+    except ValueError:
+        secret = None
+    if secret:
+        raise InvalidOption(
+            f"the address in {knob.name} holds a password",
+            why="a deployment keeps its settings, and passwords do not belong among them",
+            fix=f"write the address into a file that only you can read, and set {knob.name} to file:/path/of/it",
+        )
+    return typed
 
 
 @cache

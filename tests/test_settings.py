@@ -120,3 +120,23 @@ def test_a_refused_value_leaves_the_old_one() -> None:
     with pytest.raises(InvalidOption):
         settings.set_option("max_rows", "many")
     assert settings.get("max_rows") == 5
+
+
+def test_workers_are_not_given_what_is_about_alerts() -> None:
+    kept = settings.travelling()
+    assert {"alert_slack", "alert_smtp_password_file", "alert_severity"} <= set(kept)
+    given = settings.of_workers({**kept, "of_another_release": 1})
+    assert not [name for name in given if name.startswith("alert_")]
+    assert {"max_rows", "of_another_release"} <= set(given)
+
+
+def test_an_address_is_kept_without_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidOption) as caught:
+        settings.set_option("alert_smtp", "smtp://me:hunter2@mail.example.org:587")
+    assert "hunter2" not in str(caught.value) + caught.value.why + caught.value.fix
+    assert "file:" in caught.value.fix
+    settings.set_option("alert_smtp", "smtp://me@mail.example.org:587")
+    settings.set_option("alert_slack", " file:address , https://hooks.example.org/x,, ")
+    assert settings.get("alert_slack") == f"file:{Path.cwd() / 'address'},https://hooks.example.org/x"
+    settings.set_option("alert_secret_file", "secret")
+    assert settings.get("alert_secret_file") == str(Path.cwd() / "secret")

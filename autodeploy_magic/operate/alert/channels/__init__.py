@@ -1,0 +1,1 @@
+"""The roads by which messages reach people; `base` says what one has to be."""
