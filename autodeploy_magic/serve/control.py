@@ -6,7 +6,7 @@ generation is out. The socket stands in a folder that only its owner can enter.
 
 On a connection that is held, each line is an order (see `serve.lineup.orders`) and is answered with a line. What was
 ordered and not completed is undone when the connection ends: a supervisor that dies in the middle of it leaves none of
-it.
+it. An empty line asks once more who answers, and is answered at once: by an event loop that stands still it is not.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Control:
         with contextlib.suppress(BlockingIOError, ConnectionError):
             connection, _ = self._socket.accept()
             connection.setblocking(False)
-            self._held[connection] = _Conversation(connection, self._change())
+            self._held[connection] = _Conversation(connection, self._change)
             asyncio.get_running_loop().add_reader(connection, self._hear, connection)
             try:
                 who = msgspec.json.encode(self._who()) + b"\n"
@@ -95,9 +95,19 @@ class Control:
             return
         except OSError:
             data = b""
-        if data:
+        if data == b"\n":
+            self._tell(connection)
+        elif data:
             self._held[connection].hear(data)
         else:
+            self._let_go(connection)
+
+    def _tell(self, connection: socket.socket) -> None:
+        try:
+            connection.send(msgspec.json.encode(self._who()) + b"\n")
+        except BlockingIOError:
+            return  # it asks and does not listen
+        except OSError:
             self._let_go(connection)
 
     def _let_go(self, connection: socket.socket) -> None:
@@ -111,9 +121,10 @@ class Control:
 class _Conversation:
     """The orders of one connection, obeyed one after the other."""
 
-    def __init__(self, connection: socket.socket, change: Change) -> None:
+    def __init__(self, connection: socket.socket, begin: Callable[[], Change]) -> None:
         self._connection = connection
-        self._change = change
+        self._begin = begin
+        self._change: Change | None = None
         self._data = b""
         self._orders: asyncio.Queue[bytes] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
@@ -126,14 +137,16 @@ class _Conversation:
             self._task = asyncio.create_task(self._obey())
 
     def end(self) -> None:
-        self._change.end()
+        if self._change is not None:
+            self._change.end()
         if self._task is not None:
             self._task.cancel()
 
     async def _obey(self) -> None:
         loop = asyncio.get_running_loop()
+        self._change = change = self._begin()
         while True:
-            answer = await self._change.obey(await self._orders.get())
+            answer = await change.obey(await self._orders.get())
             with contextlib.suppress(OSError):  # whoever asked has gone, which the next read tells
                 await loop.sock_sendall(self._connection, msgspec.json.encode(answer) + b"\n")
 

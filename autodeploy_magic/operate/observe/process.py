@@ -27,12 +27,13 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Reading(NamedTuple):
-    """A process at one moment. `cpu_s` is user and system time since its start."""
+    """A process at one moment. `cpu_s` is user and system time since its start; `stopped` while a signal holds it."""
 
     cpu_s: float
     rss_bytes: int
     threads: int
     parent: int
+    stopped: bool = False
 
 
 class Process(Protocol):
@@ -84,7 +85,8 @@ class ProcfsProcess:
         fields = self._fields()
         if fields[0] in b"ZX":
             raise ProcessLookupError(f"{self.pid} has ended")
-        return Reading(self._cpu_s(fields), int(fields[21]) * _PAGE_BYTES, int(fields[17]), int(fields[1]))
+        cpu_s, rss_bytes = self._cpu_s(fields), int(fields[21]) * _PAGE_BYTES
+        return Reading(cpu_s, rss_bytes, int(fields[17]), int(fields[1]), fields[0] in b"Tt")
 
     def memory(self) -> int | None:
         try:
@@ -152,10 +154,12 @@ class PortableProcess:
     def read(self) -> Reading:
         process = self._process
         with self._told(), process.oneshot():
-            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+            status = process.status() if process.is_running() else psutil.STATUS_ZOMBIE
+            if status == psutil.STATUS_ZOMBIE:
                 raise ProcessLookupError(f"{self.pid} has ended")
             cpu, memory = process.cpu_times(), process.memory_info()
-            return Reading(cpu.user + cpu.system, int(memory.rss), process.num_threads(), process.ppid())
+            cpu_s, stopped = cpu.user + cpu.system, status == psutil.STATUS_STOPPED
+            return Reading(cpu_s, int(memory.rss), process.num_threads(), process.ppid(), stopped)
 
     def memory(self) -> int | None:
         try:
