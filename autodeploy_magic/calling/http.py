@@ -17,7 +17,7 @@ from autodeploy_magic import errors, tls
 from autodeploy_magic.address import Address
 from autodeploy_magic.errors import AutodeployError, ModelFailed, RequestRefused, StartFailed
 
-__all__ = ["Connection"]
+__all__ = ["ANSWER_TIMEOUT_S", "Connection"]
 
 ANSWER_TIMEOUT_S = 120.0
 """How long one answer may take. A model slower than this wants smaller requests."""
@@ -27,15 +27,25 @@ _EVENTS = "text/event-stream"
 class Connection:
     """JSON over HTTP to one deployment, with its token. Safe to use from several threads.
 
-    Without a `token` none is sent. Over HTTPS the server is verified against what the file `trusted` holds.
+    Without a `token` none is sent. Over HTTPS the server is verified against what the file `trusted` holds. An answer
+    may take `timeout_s`.
     """
 
-    def __init__(self, name: str, address: Address, token: str, *, trusted: Path | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        address: Address,
+        token: str,
+        *,
+        trusted: Path | None = None,
+        timeout_s: float = ANSWER_TIMEOUT_S,
+    ) -> None:
         self.url = address.url
         self.token = token
         self._name = name
         self._address = address
         self._trusted = trusted
+        self._timeout_s = timeout_s
         self._headers = {"content-type": "application/json"}
         if token:
             self._headers["authorization"] = f"Bearer {token}"
@@ -114,7 +124,8 @@ class Connection:
 
     def _opened(self) -> http.client.HTTPConnection:
         # Read at each new connection: the certificate may have been made anew meanwhile.
-        return _Closing(self._address, tls.client_context(self._trusted) if self._trusted is not None else None)
+        context = tls.client_context(self._trusted) if self._trusted is not None else None
+        return _Closing(self._address, context, self._timeout_s)
 
     def _exchange(self, path: str, data: bytes) -> tuple[int, bytes]:
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
@@ -132,8 +143,8 @@ class _Closing(http.client.HTTPConnection):
     It connects to the address and calls it by its name, whether or not that name is known to this machine.
     """
 
-    def __init__(self, address: Address, context: ssl.SSLContext | None) -> None:
-        super().__init__(address.name, address.port, timeout=ANSWER_TIMEOUT_S)
+    def __init__(self, address: Address, context: ssl.SSLContext | None, timeout_s: float) -> None:
+        super().__init__(address.name, address.port, timeout=timeout_s)
         self._where = (address.host, address.port)
         self._context = context
 

@@ -10,7 +10,7 @@ from typing import Any
 from autodeploy_magic import tls
 from autodeploy_magic.address import address_of
 from autodeploy_magic.calling.compare import close
-from autodeploy_magic.calling.http import Connection
+from autodeploy_magic.calling.http import ANSWER_TIMEOUT_S, Connection
 from autodeploy_magic.calling.snippets import first_rows, sample_of
 from autodeploy_magic.contracts import Desired, Version
 from autodeploy_magic.errors import RequestRefused
@@ -22,11 +22,11 @@ __all__ = ["as_verified", "connection_to", "probe"]
 _MOST_ROWS = 1000
 
 
-def connection_to(store: Store, desired: Desired) -> Connection:
+def connection_to(store: Store, desired: Desired, *, timeout_s: float = ANSWER_TIMEOUT_S) -> Connection:
     """Return a connection that sends the deployment's token, and trusts its certificate."""
     token = store.token(desired.name) if desired.auth else ""
     trusted = tls.trusted_file(desired.tls, store.tls_folder(desired.name)) if desired.tls else None
-    return Connection(desired.name, address_of(desired), token, trusted=trusted)
+    return Connection(desired.name, address_of(desired), token, trusted=trusted, timeout_s=timeout_s)
 
 
 def probe(store: Store, desired: Desired, rows: int = 1) -> Probe:

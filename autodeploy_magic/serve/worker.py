@@ -17,6 +17,7 @@ import shutil
 import signal
 import socket
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from autodeploy_magic.serve.http.secure import Secure
     from autodeploy_magic.serve.http.tokens import Tokens
     from autodeploy_magic.serve.lineup.versions import Versions
+    from autodeploy_magic.serve.sampling import Sampling
     from autodeploy_magic.serve.trace import Tracing
 
 __all__ = ["Spec", "main"]
@@ -49,7 +51,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     `token_file` is "" where no token is asked for. `tls` is that of `contracts.Desired`, and `tls_folder` where a
     certificate of ours is. `versions` is the folder of those that are kept, and `supervisor` the file that tells how to
     have one of them loaded; "" where there is none to ask. `prometheus` is the folder for what prometheus_client keeps
-    of each worker, `metrics` the file of what is recorded, and `runtime` the one of the workers that run ("": none).
+    of each worker, `metrics` the file of what is recorded, `requests` the one of the sample of requests and of labels,
+    and `runtime` the one of the workers that run ("": none).
     """
 
     name: str
@@ -68,6 +71,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     control: str
     prometheus: str
     metrics: str
+    requests: str = ""
     log_file: str
     runtime: str = ""
     settings: dict[str, bool | float | int | str]
@@ -93,6 +97,8 @@ def main(spec: dict[str, Any], handed: dict[str, Any]) -> int:
     prometheus.mkdir(parents=True, exist_ok=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(prometheus)
     recorder = Recorder(Path(order.metrics), worker=os.getpid())
+    sampling = _sampling(order)
+    recorders: list[Recorder | Sampling] = [recorder, *([sampling] if sampling is not None else [])]
     traces: Tracing | None = None
     try:
         listening = [socket.socket(fileno=descriptor) for descriptor in handed["listen"]]
@@ -101,19 +107,31 @@ def main(spec: dict[str, Any], handed: dict[str, Any]) -> int:
             import autodeploy_magic.serve.grpc.server  # noqa: F401 - loaded before it says that it is ready
         traces = _traces(order)
         versions, app = _load(order, recorder, traces)
+        app.front.sampling = sampling
         import uvloop
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_serve(order, versions, app, channel, listening, recorder, started))
+            return runner.run(_serve(order, versions, app, channel, listening, recorders, started))
     except Exception as error:  # loading runs the model's own library and the person's code, which may raise anything
         log.exception("%s version %d did not start", order.name, order.version)
         _tell(channel, {"error": _explain(order, error).to_payload()})
         return 1
     finally:
-        recorder.close()
+        for one in recorders:
+            one.close()
         if traces is not None:
             traces.close()
         shutil.rmtree(prometheus, ignore_errors=True)
+
+
+def _sampling(order: Spec) -> Sampling | None:
+    """What keeps a sample of the requests; None where none is wanted."""
+    each_second = int(settings.get("record_requests"))
+    if not order.requests or each_second <= 0:
+        return None
+    from autodeploy_magic.serve.sampling import Sampling
+
+    return Sampling(Path(order.requests), each_second=each_second)
 
 
 def _traces(order: Spec) -> Tracing | None:
@@ -150,9 +168,10 @@ def _load(order: Spec, recorder: Recorder, traces: Tracing | None) -> tuple[Vers
         recording=bool(settings.get("metrics")),
     )
     versions = Versions(
-        threads=share(order.workers),
+        threads=int(settings.get("threads")) or share(order.workers),
         repository=kept if order.supervisor else None,
         exposition=exposition,
+        requests=Path(order.requests) if order.requests else None,
         compare=recorder.compare,
         worker=os.getpid(),
     )
@@ -195,26 +214,27 @@ async def _serve(
     app: App,
     channel: socket.socket,
     listening: list[socket.socket],
-    recorder: Recorder,
+    recorders: Sequence[Recorder | Sampling],
     started: float,
 ) -> int:
     from autodeploy_magic.serve.control import Control
     from autodeploy_magic.serve.http.secure import Secure
     from autodeploy_magic.serve.http.server import GRACE_S, Config, Server
-    from autodeploy_magic.serve.log import keep_small
 
     secure = Secure(order.tls, Path(order.tls_folder)) if order.tls else None
     app.front.guard, tokens = _guard(order, secure)
 
     def who() -> dict[str, Any]:
-        return {"name": order.name, "pid": os.getpid(), "generation": order.generation, **versions.describe()}
+        known = {"name": order.name, "pid": os.getpid(), "generation": order.generation, **versions.describe()}
+        return {**known, "held_s": versions.oldest_s()}
 
     left_out = {str(number): error.to_payload() for number, error in versions.left_out.items()}
     ready = {**who(), "left_out": left_out, "seconds": time.perf_counter() - started}
     if not await _may_serve(channel, {"ready": ready}):
         log.info("the supervisor went away before it let this worker serve")
         return 0
-    recorder.start()
+    for one in recorders:
+        one.start()
     control = Control(Path(order.control) / f"worker-{os.getpid()}.sock", listening, who, versions.change)
     grpc = None
     if len(listening) > 1:
@@ -222,7 +242,6 @@ async def _serve(
 
         grpc = await serve_grpc(app.front, listening[1], secure.context("h2") if secure is not None else None)
     ending: list[asyncio.Task[None]] = []
-    log_file, log_bytes = Path(order.log_file), int(settings.get("log_bytes"))
 
     def draining() -> None:
         app.front.draining = True
@@ -230,14 +249,6 @@ async def _serve(
             grpc.stop_accepting()
             ending.append(asyncio.create_task(grpc.drain(GRACE_S)))
         control.close()
-
-    def tick() -> None:
-        keep_small(log_file, log_bytes)
-        recorder.tick()
-        versions.tick()
-        for watched in (tokens, secure):
-            if watched is not None:
-                watched.tick()
 
     server = Server(
         Config(
@@ -247,7 +258,7 @@ async def _serve(
             shares=order.workers > 1,
         ),
         draining=draining,
-        tick=tick,
+        tick=_ticking(order, [*recorders, versions, tokens, secure]),
     )
 
     def asked_to_stop(number: int) -> None:
@@ -267,6 +278,23 @@ async def _serve(
     versions.close()
     log.info("ended")
     return 0
+
+
+def _ticking(
+    order: Spec, parts: Sequence[Recorder | Sampling | Versions | Tokens | Secure | None]
+) -> Callable[[], None]:
+    """What is done about once a second."""
+    from autodeploy_magic.serve.log import keep_small
+
+    log_file, log_bytes = Path(order.log_file), int(settings.get("log_bytes"))
+    ticks = [part.tick for part in parts if part is not None]
+
+    def tick() -> None:
+        keep_small(log_file, log_bytes)
+        for each in ticks:
+            each()
+
+    return tick
 
 
 async def _may_serve(channel: socket.socket, ready: dict[str, Any]) -> bool:

@@ -262,6 +262,7 @@ def test_an_answer_that_comes_after_the_loop_has_ended_hurts_nobody(bench: Bench
 def test_what_is_under_way_is_what_waits_and_what_is_in_the_model(bench: Bench) -> None:
     lane, model = bench.sum(gated=True)
     assert model.gate is not None
+    began = time.perf_counter()
 
     async def test() -> None:
         first = lane.run(rows(lane, [1, 2, 3, 4]), P)
@@ -269,6 +270,7 @@ def test_what_is_under_way_is_what_waits_and_what_is_in_the_model(bench: Bench) 
         others = [lane.run(rows(lane, [1, 2, 3, i]), P) for i in range(3)]
         assert all(isinstance(future, asyncio.Future) for future in (first, *others))
         assert (lane.held(0.0), lane.held(60.0)) == (4, 4)
+        assert 0.0 < lane.oldest_s() <= time.perf_counter() - began
         others[0].cancel()
         stats = lane.take_stats()
         assert (stats.executions, stats.waiting, stats.in_flight) == (0, 3, 4)
@@ -276,12 +278,14 @@ def test_what_is_under_way_is_what_waits_and_what_is_in_the_model(bench: Bench) 
         assert (stats.waiting, stats.in_flight) == (2, 3)
         first.cancel()
         assert lane.held(0.0) == 3  # its client is gone, and it is still in the model
+        assert lane.oldest_s() > 0.0
         model.gate.set()
         await asyncio.gather(*others[1:])
 
     run(test)
     lane.take_stats()
     assert (lane.held(0.0), lane.take_stats().in_flight) == (0, 0)
+    assert lane.oldest_s() == 0.0
 
 
 def test_a_run_on_the_loop_is_under_way_as_long_as_it_takes(bench: Bench) -> None:

@@ -47,6 +47,9 @@ PAUSE = 64
 class Waiting(asyncio.Future[dict[str, Any]]):
     """A request whose rows wait for the model, and the answer that it will have. `since` is by `time.perf_counter`.
 
+    `more` are outputs that it is given besides `names`, and that cost no run of their own: they are no reason to run it
+    apart from others.
+
     `ran` is when it was taken from the queue, and when its run was over; None as long as it has no answer.
 
     Cancelling it tells `left` at once, so that it gives up its place.
@@ -54,10 +57,13 @@ class Waiting(asyncio.Future[dict[str, Any]]):
 
     ran: tuple[float, float] | None = None
 
-    def __init__(self, batch: Batch, names: tuple[str, ...], left: Callable[[Waiting], None]) -> None:
+    def __init__(
+        self, batch: Batch, names: tuple[str, ...], left: Callable[[Waiting], None], more: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(loop=asyncio.get_running_loop())
         self.batch = batch
         self.names = names
+        self.more = more
         self.since = time.perf_counter()
         self._left = left
         self._key: Hashable = None
@@ -172,22 +178,27 @@ class Joining:
     def _together(self, done: Done) -> None:
         group = done.group
         batch = join([item.batch for item in group])
+        more = tuple(dict.fromkeys([name for item in group for name in item.more]))
         start = time.perf_counter()
         failed = True
         try:
-            outputs = self._served.run(batch, group[0].names)
+            outputs = self._served.run(batch, (*group[0].names, *more))
             failed = False
         finally:
             end = time.perf_counter()
             done.runs.append((batch.rows, end - start, failed))
-        done.answers = list(split(outputs, [item.batch.rows for item in group]))
+        answers = split(outputs, [item.batch.rows for item in group])
+        if more:
+            pairs = zip(group, answers, strict=True)
+            answers = [{name: answer[name] for name in (*item.names, *item.more)} for item, answer in pairs]
+        done.answers = list(answers)
         done.joining_s = start - done.started + time.perf_counter() - end
 
     def _alone(self, item: Waiting, done: Done) -> dict[str, Any] | RequestRefused:
         start = time.perf_counter()
         failed = True
         try:
-            outputs = self._served.run(item.batch, item.names)
+            outputs = self._served.run(item.batch, (*item.names, *item.more))
             failed = False
             return outputs
         except RequestRefused as error:

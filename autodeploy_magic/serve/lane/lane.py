@@ -94,8 +94,12 @@ class Lane:
         """How long runs have taken since `take_stats` was asked last."""
         return self._stats.run_s
 
-    def run(self, batch: Batch, names: Sequence[str]) -> dict[str, Any] | asyncio.Future[dict[str, Any]]:
+    def run(
+        self, batch: Batch, names: Sequence[str], more: tuple[str, ...] = ()
+    ) -> dict[str, Any] | asyncio.Future[dict[str, Any]]:
         """Answer decoded rows with the outputs `names`: at once where that is quick, else with a future.
+
+        `more` are outputs that the same run gives (`ServedModel.at_hand`) and that are answered besides.
 
         Raises `ModelFailed`, `Overloaded` where too many wait, and `Unavailable` once it is closed; the future's
         exceptions are the same. Cancelling the future gives its place in the queue to another.
@@ -104,19 +108,19 @@ class Lane:
             raise _closed()
         rows = batch.rows
         if not self._times.is_short(rows):
-            item = self._make(batch, names)
+            item = self._make(batch, names, more)
             self._pool.push([item])
             return item
         if self._joining.allowed:
             if self._direct:
                 self._direct -= 1
             elif self._gathered or self._joining.pays(rows, _TOGETHER):
-                return self._gather(batch, names)
+                return self._gather(batch, names, more)
             else:
                 self._direct = _LONGEST_DIRECT
         self._began = start = time.perf_counter()
         try:
-            outputs = self._served.run(batch, names)
+            outputs = self._served.run(batch, (*names, *more) if more else names)
         except RequestRefused:
             self._began = 0.0
             self._note(rows, time.perf_counter() - start, failed=True)
@@ -158,6 +162,12 @@ class Lane:
         began = self._began
         return self._under_way + (0.0 < began <= time.perf_counter() - seconds)
 
+    def oldest_s(self) -> float:
+        """For how long the oldest request that waits or is in a thread has been under way. Streams do not count."""
+        gathered = next(iter(self._gathered), None)
+        since = min(self._pool.oldest, gathered.since if gathered is not None else math.inf)
+        return max(0.0, time.perf_counter() - since) if since < math.inf else 0.0
+
     async def drained(self) -> None:
         """Return when nothing waits and nothing runs."""
         while self.queued or self.running:
@@ -180,9 +190,9 @@ class Lane:
                 item.set_exception(_closed())
         self._tell_drained()
 
-    def _make(self, batch: Batch, names: Sequence[str]) -> Waiting:
+    def _make(self, batch: Batch, names: Sequence[str], more: tuple[str, ...]) -> Waiting:
         self._count()
-        return Waiting(batch, tuple(names), self._give_up)
+        return Waiting(batch, tuple(names), self._give_up, more)
 
     def _count(self) -> None:
         """Count one more that waits. Raises `Overloaded` where too many do."""
@@ -214,9 +224,9 @@ class Lane:
             self._under_way -= 1
             self._tell_drained()
 
-    def _gather(self, batch: Batch, names: Sequence[str]) -> Waiting:
+    def _gather(self, batch: Batch, names: Sequence[str], more: tuple[str, ...]) -> Waiting:
         """Let a short run wait for the loop's next turn, with others that come in this one."""
-        item = self._make(batch, names)
+        item = self._make(batch, names, more)
         if not self._gathered:
             item.get_loop().call_soon(self._flush)
         self._gathered[item] = None

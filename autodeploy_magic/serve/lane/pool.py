@@ -8,6 +8,7 @@ a token, of which there are never more than threads.
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import sys
 import threading
@@ -38,6 +39,7 @@ class Pool:
         self._take = take
         self._lock = threading.Lock()
         self._waiting: OrderedDict[Waiting, None] = OrderedDict()
+        self._runs: dict[int, list[Waiting]] = {}
         self._started: list[threading.Thread] = []
         self._idle = 0
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -46,6 +48,14 @@ class Pool:
     def __len__(self) -> int:
         """How many requests wait."""
         return len(self._waiting)
+
+    @property
+    def oldest(self) -> float:
+        """Since when the oldest request waits or runs, by `time.perf_counter`; infinite where there is none."""
+        with self._lock:
+            waiting = next(iter(self._waiting), None)
+            runs = [group[0].since for group in self._runs.values()]
+        return min([*runs, waiting.since if waiting is not None else math.inf])
 
     def push(self, items: Sequence[Waiting]) -> None:
         """Let them wait for a thread, in their order."""
@@ -89,7 +99,9 @@ class Pool:
                 for item in group:
                     del self._waiting[item]
                 self.running += len(group)
-                if not group:
+                if group:
+                    self._runs[id(group)] = group
+                else:
                     if self._closed:
                         return
                     self._idle += 1
@@ -107,4 +119,5 @@ class Pool:
     def _bring(self, done: Done) -> None:
         with self._lock:
             self.running -= len(done.group)
+            del self._runs[id(done.group)]
         self._take(done)

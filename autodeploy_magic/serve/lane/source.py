@@ -31,6 +31,9 @@ AT_ONCE = 64
 MOST_PARTS = 16
 MOST_BYTES = 256 * 1024
 """What is buffered of one stream, before its generator waits for the client: so many items, or about so many bytes."""
+KEPT_ROWS = 64
+KEPT_ITEMS = 1000
+KEPT_BYTES = 64 * 1024
 
 
 class Events(Protocol):
@@ -68,6 +71,10 @@ class Source:
         self.error: RequestRefused | None = None
         self._served = served
         self._batch: Batch | None = batch
+        self.batch = batch if batch.rows <= KEPT_ROWS else None
+        """Its rows, and its items as long as they are few and small, for who records it."""
+        self.kept_items: list[object] | None = []
+        self._kept_bytes = 0
         self._events = events
         self._left = left
         self._changed = threading.Condition()
@@ -204,10 +211,24 @@ class Source:
                 item = next(stream, _NOTHING)
                 now = time.perf_counter()
                 self.run_s += now - asked
-                if item is _NOTHING or not self._put(self._events.item(item), now):
+                if item is _NOTHING:
+                    return
+                part = self._events.item(item)
+                self._keep(item, len(part))
+                if not self._put(part, now):
                     return
         finally:
             stream.close()  # type: ignore[attr-defined]  # it is a generator of ours
+
+    def _keep(self, item: object, size: int) -> None:
+        """Keep it with those before it, or none of them where they have become many."""
+        if self.kept_items is None:
+            return
+        self._kept_bytes += size
+        if len(self.kept_items) < KEPT_ITEMS and self._kept_bytes <= KEPT_BYTES:
+            self.kept_items.append(item)
+        else:
+            self.kept_items = None
 
     def _put(self, part: bytes, now: float) -> bool:
         """Let the client have it once it has taken what is before it; false where nobody wants it."""

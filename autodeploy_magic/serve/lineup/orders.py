@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from autodeploy_magic.contracts import Traffic
 
-__all__ = ["Commit", "Order", "Place", "Prepare"]
+__all__ = ["Commit", "Disturb", "Order", "Place", "Prepare"]
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -31,4 +33,17 @@ class Commit(msgspec.Struct, frozen=True, tag_field="order", tag="commit"):
     traffic: Traffic
 
 
-Order = Prepare | Commit
+class Disturb(msgspec.Struct, frozen=True, tag_field="order", tag="disturb"):
+    """Cause a fault in this process on purpose, for `seconds`, or until the conversation ends; see `serve.faults`.
+
+    `amount` is by how many seconds each run of the model takes longer ("slow"), the share of runs that fail
+    ("errors"), or how many bytes a second are taken and never given back ("leak"), `most_bytes` in all.
+    """
+
+    kind: Literal["slow", "errors", "leak"]
+    seconds: float
+    amount: float
+    most_bytes: int = 0
+
+
+Order = Prepare | Commit | Disturb

@@ -23,11 +23,12 @@ from autodeploy_magic.errors import AutodeployError, StartFailed
 from autodeploy_magic.metrics import ComparisonRow
 from autodeploy_magic.serve.bento import share
 from autodeploy_magic.serve.exposition import Exposition
+from autodeploy_magic.serve.faults import Disturbance
 from autodeploy_magic.serve.http.connection import REQUEST_TIMEOUT_S
 from autodeploy_magic.serve.http.front import Front
 from autodeploy_magic.serve.http.mount import LazyBento
 from autodeploy_magic.serve.lane.lane import LaneStats
-from autodeploy_magic.serve.lineup.orders import Commit, Order, Place, Prepare
+from autodeploy_magic.serve.lineup.orders import Commit, Disturb, Order, Place, Prepare
 from autodeploy_magic.serve.lineup.shadow import Comparing
 from autodeploy_magic.serve.lineup.together import brings_code
 from autodeploy_magic.serve.model import ServedModel
@@ -53,6 +54,7 @@ class Versions:
         threads: int | None = None,
         repository: Repository | None = None,
         exposition: Exposition | None = None,
+        requests: Path | None = None,
         compare: Callable[[Iterable[ComparisonRow]], None] = lambda _: None,
         worker: int = 0,
     ) -> None:
@@ -60,6 +62,7 @@ class Versions:
         self._threads = threads
         self._repository = repository
         self._exposition = exposition
+        self._requests = requests
         self._compare = compare
         self._worker = worker
         self._roads: dict[int, Road] = {}
@@ -104,6 +107,10 @@ class Versions:
     def describe(self) -> dict[str, Any]:
         """Which version serves, and what others are given, as the supervisor asks for it."""
         return {"version": self.champion, "traffic": msgspec.to_builtins(self._traffic)}
+
+    def oldest_s(self) -> float:
+        """For how long the oldest request that waits, or is in the model, has been under way; 0.0 where none is."""
+        return max([road.lane.oldest_s() for road in (*self._parting, *self._roads.values())], default=0.0)
 
     def lane_stats(self) -> dict[int, LaneStats]:
         """What each version's lane did since it was asked last."""
@@ -158,7 +165,9 @@ class Versions:
                 raise StartFailed(f"v{place.number} runs Python code", why="it is tried in a process of its own first")
             served = ServedModel.load(Path(place.folder), threads=self._threads)
             served.self_check()
-            roads[place.number] = Road(served, repository=self._repository, exposition=self._exposition)
+            roads[place.number] = Road(
+                served, repository=self._repository, exposition=self._exposition, requests=self._requests
+            )
         return roads
 
     def commit(self, order: Commit, prepared: dict[int, Road], places: dict[int, Place]) -> None:
@@ -253,6 +262,7 @@ class Change:
         self._places: dict[int, Place] = {}
         self._holds = False
         self._ended = False
+        self._disturbance: Disturbance | None = None
 
     async def obey(self, order: bytes) -> dict[str, Any]:
         """Do what an order says: {"done": what serves now}, or {"error": …} and nothing has changed."""
@@ -260,6 +270,8 @@ class Change:
             given: Order = msgspec.json.decode(order, type=Order)
             if isinstance(given, Prepare):
                 await self._prepare(given)
+            elif isinstance(given, Disturb):
+                self._disturb(given)
             else:
                 self._commit(given)
         except Exception as error:  # loading runs the model's own library and the person's code
@@ -268,9 +280,11 @@ class Change:
         return {"done": self._versions.describe()}
 
     def end(self) -> None:
-        """Drop what was prepared."""
+        """Drop what was prepared, and end what disturbs."""
         self._ended = True
         self._drop()
+        if self._disturbance is not None:
+            self._disturbance.end()
 
     async def _prepare(self, order: Prepare) -> None:
         self._drop()
@@ -295,6 +309,11 @@ class Change:
         self._prepared |= roads
         if self._ended:
             self._drop()
+
+    def _disturb(self, order: Disturb) -> None:
+        if self._disturbance is not None:
+            self._disturbance.end()
+        self._disturbance = Disturbance(order, self._versions.lineup.champion.served)
 
     def _commit(self, order: Commit) -> None:
         self._versions.commit(order, self._prepared, self._places)

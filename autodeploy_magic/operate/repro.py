@@ -1,0 +1,50 @@
+"""An incident's request, as the code of a cell that sends it through the live object again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from autodeploy_magic.errors import InvalidOption
+from autodeploy_magic.health import Incident
+from autodeploy_magic.reservoir import Recorded
+
+__all__ = ["cell", "request_of"]
+
+AROUND_S = 60.0
+"""A request belongs to an incident that was opened at most so long after it."""
+
+
+def request_of(incident: Incident, recorded: Sequence[Recorded]) -> str:
+    """The id of the request that shows it: the one that the detector named, else the last that failed before it.
+
+    `recorded` are failed requests, newest first. Raises `InvalidOption` where there is none.
+    """
+    if incident.request:
+        return incident.request
+    until = incident.closed_s or incident.opened_s + AROUND_S
+    for one in recorded:
+        if incident.opened_s - AROUND_S <= one.at_s <= until:
+            return one.id
+    raise InvalidOption(
+        f"incident {incident.id} has no request that failed",
+        why="it is about the deployment as a whole, or nothing was recorded",
+        fix=f"`%deploy logs {incident.name}` shows what its workers wrote",
+    )
+
+
+def cell(incident: Incident, request: Recorded) -> str:
+    """The code. It takes the request from the deployment's own record, so that types and gaps are as they were."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(request.at_s))
+    failed = f"answered {request.status}" + (f": {request.error}" if request.error else "")
+    lines = [
+        f"# {incident.name}, incident {incident.id}: {incident.text}",
+        f"# the request {request.id}, {when}, v{request.version}, was {failed}",
+        "import autodeploy_magic as ad",
+        "",
+        f'sent = ad.attach("{incident.name}").recorded("{request.id}")',
+        "sent.inputs  # the rows, as your model takes them" if request.inputs is not None else "sent.body",
+    ]
+    if request.inputs is not None:
+        lines[-1:] = ["display(sent.inputs)  # the rows, as your model takes them", "model.predict(sent.inputs)"]
+    return "\n".join(line.replace("\r", " ") for line in lines) + "\n"
