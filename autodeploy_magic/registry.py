@@ -17,6 +17,9 @@ from typing import Any
 from autodeploy_magic.errors import BrokenPackage, MissingPackage
 
 __all__ = [
+    "ACTIONS",
+    "CHANNELS",
+    "DETECTORS",
     "EXPORTERS",
     "INSTALL_HINTS",
     "LIBRARIES",
@@ -84,6 +87,7 @@ LIBRARIES: dict[str, str] = {
 PROTOCOLS: dict[str, str] = {
     "predict": "autodeploy_magic.serve.protocols.predict:Predict",
     "explain": "autodeploy_magic.serve.protocols.explain:Explain",
+    "feedback": "autodeploy_magic.serve.protocols.feedback:Feedback",
     "health": "autodeploy_magic.serve.protocols.health:Health",
     "page": "autodeploy_magic.serve.protocols.page:TryIt",
     "docs": "autodeploy_magic.serve.protocols.docs:Docs",
@@ -95,12 +99,58 @@ PROTOCOLS: dict[str, str] = {
 }
 """Protocols that a deployment's port speaks; the first words the refusals of paths that none of them knows."""
 
+DETECTORS: dict[str, str] = {
+    "workers": "autodeploy_magic.operate.detect.workers:WorkerDetector",
+    "latency": "autodeploy_magic.operate.detect.latency:LatencyDetector",
+    "rate": "autodeploy_magic.operate.detect.rate:RateDetector",
+    "errors": "autodeploy_magic.operate.detect.errors:ErrorDetector",
+    "resources": "autodeploy_magic.operate.detect.resources:ResourceDetector",
+    "leak": "autodeploy_magic.operate.detect.leak:LeakDetector",
+    "disk": "autodeploy_magic.operate.detect.disk:DiskDetector",
+    "certificate": "autodeploy_magic.operate.detect.certificate:CertificateDetector",
+    "drift": "autodeploy_magic.operate.detect.drift:DriftDetector",
+    "values": "autodeploy_magic.operate.detect.values:ValuesDetector",
+    "outputs": "autodeploy_magic.operate.detect.outputs:OutputsDetector",
+    "concept": "autodeploy_magic.operate.detect.river_concept:ConceptDetector",
+    "slo": "autodeploy_magic.operate.detect.slo:SloDetector",
+}
+"""What looks for faults, in the order it is asked; see `operate.detect.base`."""
+
+ACTIONS: dict[str, str] = {
+    "end_worker": "autodeploy_magic.operate.recover.actions.end_worker:EndWorker",
+    "end_trial": "autodeploy_magic.operate.recover.actions.end_trial:EndTrial",
+    "roll_back": "autodeploy_magic.operate.recover.actions.roll_back:RollBack",
+    "restart": "autodeploy_magic.operate.recover.actions.restart:Restart",
+    "scale_up": "autodeploy_magic.operate.recover.actions.scale_up:ScaleUp",
+    "fewer_workers": "autodeploy_magic.operate.recover.actions.fewer_workers:FewerWorkers",
+    "shed_load": "autodeploy_magic.operate.recover.actions.shed_load:ShedLoad",
+    "bigger_batches": "autodeploy_magic.operate.recover.actions.bigger_batches:BiggerBatches",
+    "one_thread": "autodeploy_magic.operate.recover.actions.one_thread:OneThread",
+    "longer_queue": "autodeploy_magic.operate.recover.actions.longer_queue:LongerQueue",
+    "give_back": "autodeploy_magic.operate.recover.actions.give_back:GiveBack",
+    "trim": "autodeploy_magic.operate.recover.actions.trim:Trim",
+    "retune": "autodeploy_magic.operate.recover.actions.retune:Retune",
+}
+"""What recovery can do about a fault; see `operate.recover`."""
+
+CHANNELS: dict[str, str] = {
+    "log": "autodeploy_magic.operate.alert.channels.log:Log",
+    "webhook": "autodeploy_magic.operate.alert.channels.webhook:Webhook",
+    "slack": "autodeploy_magic.operate.alert.channels.slack:Slack",
+    "email": "autodeploy_magic.operate.alert.channels.email:Email",
+    "command": "autodeploy_magic.operate.alert.channels.command:Command",
+}
+"""Ways by which alerts reach people; see `operate.alert`."""
+
 TABLES: dict[str, dict[str, str]] = {
     "exporters": EXPORTERS,
     "runtimes": RUNTIMES,
     "readers": READERS,
     "libraries": LIBRARIES,
     "protocols": PROTOCOLS,
+    "detectors": DETECTORS,
+    "actions": ACTIONS,
+    "channels": CHANNELS,
     "formats": {},  # ours are records, not modules: `formats.FORMATS`
 }
 
@@ -129,6 +179,7 @@ INSTALL_HINTS: dict[str, str] = {
     "model_signing": "pip install 'autodeploy_magic[signing]'",
     "shap": "pip install 'autodeploy_magic[explain]'",
     "PIL": "pip install pillow",
+    "river": "pip install river",
 }
 """Top-level module → the command that brings it. A module without an entry is installed under its own name."""
 
@@ -157,9 +208,11 @@ IMPORTED_WITHOUT: dict[str, tuple[str, ...]] = {
         *(f"sklearn.externals.array_api_compat.{name}" for name in ("cupy", "dask", "jax", "torch")),
         "pytest",
     ),
+    "river": ("sklearn", "pandas"),
 }
 """Top-level module → what its import would try for in vain: it is as if not installed meanwhile. skops looks for every
-estimator there is, by importing all of scikit-learn, and with it torch: 1.7 s and 200 MB instead of 0.3 s and 13 MB."""
+estimator there is, by importing all of scikit-learn, and with it torch: 1.7 s and 200 MB instead of 0.3 s and 13 MB.
+river's own data sets would bring scikit-learn: 160 MB instead of 87."""
 
 
 def need(module: str, feature: str) -> Any:

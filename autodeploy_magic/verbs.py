@@ -62,7 +62,7 @@ class Option:
     @property
     def flag(self) -> str:
         """How it is typed: "--dry-run"; a positional one has none and is its bare name."""
-        return self.name if self.positional else f"--{self.name.replace('_', '-')}"
+        return self.name if self.positional else f"--{self.name.rstrip('_').replace('_', '-')}"
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -145,6 +145,12 @@ VERBS: dict[str, Verb] = {
                 Option("auth", "whether requests need the token; --no-auth is for this machine alone", "switch"),
                 Option("tls", "HTTPS: auto makes a certificate, or FILE, or CERTIFICATE,KEY; off ends it", bare="auto"),
                 Option("grpc", "open a port for gRPC besides; --no-grpc closes it", "switch"),
+                Option("slo", "what it promises: 'p99<50ms, errors<0.1%'; learn, or off; kept from then on"),
+                Option(
+                    "recovery",
+                    "what is done about faults by itself; kept from then on",
+                    choices=("off", "suggest", "act"),
+                ),
                 Option("canary", "give the new version this share of the requests, beside the champion: 10%"),
                 Option("shadow", "give the new version copies of the requests", "flag", default=False),
                 Option("note", "a line to remember the version by", default=""),
@@ -205,6 +211,28 @@ VERBS: dict[str, Verb] = {
             "what each version is given, and how they compare",
             Option("off", "end canary and shadow", "flag", default=False),
         ),
+        _on(
+            "slo",
+            "what it promises and how it keeps that; with a text: promise that from now on",
+            Option("text", "such as 'p99<50ms, errors<0.1%, f1>0.9'; learn, or off for none", positional=True),
+        ),
+        _on(
+            "quality",
+            "how right it answers: figures with their intervals, per version, and where it is worse",
+            Option("by", "a column: the figures for each of its values"),
+        ),
+        _on("drift", "whether the columns of the requests, and the answers, are still as they were"),
+        _on(
+            "incidents",
+            "what was done about its faults, or is suggested: what fired, what was done, what came of it",
+            Option("act", "do now what the incident of this id suggests"),
+            Option("undo", "take back what was done in the incident of this id"),
+        ),
+        _on(
+            "recovery",
+            "what is done about which fault; with a word: that from now on",
+            Option("mode", "off, suggest, or act", positional=True, choices=("off", "suggest", "act")),
+        ),
         _on("restart", "fresh workers, without a failed request"),
         _on(
             "scale",
@@ -237,6 +265,37 @@ VERBS: dict[str, Verb] = {
             _last("24h"),
             Option("format", "what it is; default what --file ends with, or html", choices=("html", "png", "pdf")),
             Option("file", "where it is written; default NAME-report.html here"),
+        ),
+        _on(
+            "feedback",
+            "say what the true answers were: to the last predict, or by ids; in the terminal a table of id, row, label",
+            Option("ids", "the id of a request, or one for each label; default the last predict's", "object"),
+            Option("labels", "the true answers of its rows; or a table with the columns id, row and label", "object"),
+        ),
+        _on(
+            "alerts",
+            "what is wrong with it now and was lately; silence it, or try the channels that tell of it",
+            Option("silence", "tell nobody of this rule, drift or drift:COLUMN, or of all", bare="all"),
+            Option("for_", "how long it is silent", default="1h"),
+            Option("unsilence", "end the silence of a rule, or all there are", bare="all"),
+            Option("test", "send a test message by every channel, and say whether it arrived", "flag", default=False),
+        ),
+        _on(
+            "drill",
+            "cause a fault for real, and measure how long until it is seen and put right",
+            Option(
+                "kind",
+                "which one",
+                positional=True,
+                required=True,
+                choices=("kill", "hang", "leak", "slow", "errors", "disk"),
+            ),
+            Option("seconds", "how long it may last; default what is usual for it", "int"),
+        ),
+        _on(
+            "repro",
+            "write a cell that sends an incident's failing request through the live object",
+            Option("incident", "its number, as `incidents` lists it", positional=True, required=True),
         ),
         _on("stop", "stop serving; versions, token and port are kept"),
         _on("start", "serve again after a stop"),

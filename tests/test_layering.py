@@ -14,7 +14,12 @@ import autodeploy_magic
 
 PACKAGE = Path(autodeploy_magic.__file__).parent
 FLOOR = {"errors", "contracts", "settings", "disk", "tls", "address", "store", "registry", "formats", "live"}
-LANGUAGE = FLOOR | {"wire", "metrics"}  # what processes say to each other, and what they leave for each other to read
+FLOOR |= {"health", "slo", "policy"}
+LANGUAGE = FLOOR | {
+    "wire",
+    "metrics",
+    "reservoir",
+}  # what processes say to each other, and what they leave for each other to read
 
 MAY_IMPORT: dict[str, set[str]] = {
     # The floor, in its own order.
@@ -27,10 +32,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tls": {"errors", "disk"},
     "address": {"errors", "contracts", "tls"},
     "store": {"errors", "contracts", "settings", "disk"},
-    "live": {"contracts"},
+    "health": {"contracts"},
+    "slo": {"errors", "contracts", "health"},
+    "policy": set(),
+    "live": {"contracts", "health"},
     # Beside the floor.
     "wire": FLOOR,
     "metrics": FLOOR,
+    "reservoir": FLOOR | {"wire"},
     "zygote": FLOOR,
     "calling": LANGUAGE,
     # The steps of the flow. They do not know each other, nor who calls them.
@@ -68,6 +77,7 @@ FRAMEWORKS = {
     "polars": {"polars"},
     "mlflow": {"mlflow"},
     "shap": {"shap"},
+    "river": {"river"},
 }
 """Framework → the files that may import it, in any room: NAME.py, and NAME_*.py beside it."""
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from autodeploy_magic.errors import UnknownDeployment, from_payload
+from autodeploy_magic.health import Health, Unlabelled
 from autodeploy_magic.live import COLUMNS, Message, Probe, Series, View
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden" / "live.json").read_text("utf-8"))
@@ -26,8 +27,11 @@ def test_the_golden_file_has_every_kind_of_message() -> None:
     assert {next(iter(message)) for message in GOLDEN["messages"]} == set(Message.__struct_fields__)
 
 
-@pytest.mark.parametrize(("key", "kind"), [("view", View), ("series", Series), ("probe", Probe)])
-def test_the_answers_of_the_calls_are_those_of_the_golden_file(key: str, kind: type[msgspec.Struct]) -> None:
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [("view", View), ("series", Series), ("probe", Probe), ("health", Health), ("unlabelled", list[Unlabelled])],
+)
+def test_the_answers_of_the_calls_are_those_of_the_golden_file(key: str, kind: Any) -> None:
     assert _covers(msgspec.to_builtins(msgspec.convert(GOLDEN[key], kind)), GOLDEN[key])
 
 

@@ -21,6 +21,8 @@ from autodeploy_magic.contracts import Desired, Version
 from autodeploy_magic.errors import InvalidOption, NotAcceptable, Unauthorized, UnknownVersion
 from autodeploy_magic.metrics import recent
 from autodeploy_magic.notebook.access import Access, Token
+from autodeploy_magic.notebook.feedback import Labelling
+from autodeploy_magic.notebook.operated import Operated
 from autodeploy_magic.notebook.picture import changed
 from autodeploy_magic.notebook.progress import steps_of
 from autodeploy_magic.notebook.result import Card, Outcome, ShownStatus
@@ -55,7 +57,7 @@ if TYPE_CHECKING:
 __all__ = ["Deployment", "attach", "list_deployments"]
 
 
-class Deployment(View):
+class Deployment(Operated, Labelling, View):
     """A deployment: a name, a URL, and the version that serves there.
 
     It outlives this process; `autodeploy_magic.attach(name)` returns a handle again. A handle holds no state but the
@@ -149,6 +151,7 @@ class Deployment(View):
         if names != ["predictions"]:
             body["outputs"] = names
         answer = self._call(body)
+        self._answered(answer["id"], body["inputs"])
         described = {output.name: output for output in self._version(answer["version"]).outputs}
         index = X.index if hasattr(X, "iloc") else None
         values = {name: restore(described[name], answer[name], index=index) for name in names}
@@ -456,10 +459,10 @@ class Deployment(View):
     def _trusted(self, desired: Desired) -> Path | None:
         return tls.trusted_file(desired.tls, self._store.tls_folder(self.name)) if desired.tls else None
 
-    def _reported(self, title: str, job: Any) -> None:
+    def _reported(self, title: str, job: Any) -> Any:
         steps = steps_of(f"{title} {self.name}")
         try:
-            job(steps)
+            return job(steps)
         finally:
             steps.close()
             changed(self.name)

@@ -14,17 +14,20 @@ from autodeploy_magic import settings
 from autodeploy_magic.address import check_open, url_of
 from autodeploy_magic.contracts import CleanRunner, Desired, Progress, Report
 from autodeploy_magic.errors import InvalidOption
+from autodeploy_magic.health import Recovery
 from autodeploy_magic.notebook import panel, picture
 from autodeploy_magic.notebook.cell import missing_sample
 from autodeploy_magic.notebook.deployment import Deployment
 from autodeploy_magic.notebook.html import Markup
 from autodeploy_magic.notebook.progress import steps_of, timed
+from autodeploy_magic.notebook.recovery import check_mode
 from autodeploy_magic.notebook.result import Outcome, Plan, news
 from autodeploy_magic.notebook.telling import Telling
 from autodeploy_magic.notebook.text import share_text
 from autodeploy_magic.notebook.traffic import share_of
 from autodeploy_magic.notebook.views import ShownDifference
 from autodeploy_magic.registry import need
+from autodeploy_magic.slo import parse
 from autodeploy_magic.store import Store, check_name
 from autodeploy_magic.tls import AUTO, chosen, made_files
 
@@ -54,6 +57,8 @@ class Order:
     auth: bool | None = None
     tls: str | None = None
     grpc: bool | None = None
+    slo: str | None = None
+    recovery: Recovery | None = None
     canary: float | str | None = None
     shadow: bool = False
     note: str = ""
@@ -77,6 +82,8 @@ def deploy(
     auth: bool | None = ...,
     tls: str | None = ...,
     grpc: bool | None = ...,
+    slo: str | None = ...,
+    recovery: Recovery | None = ...,
     canary: float | str | None = ...,
     shadow: bool = ...,
     note: str = ...,
@@ -103,6 +110,8 @@ def deploy(
     auth: bool | None = ...,
     tls: str | None = ...,
     grpc: bool | None = ...,
+    slo: str | None = ...,
+    recovery: Recovery | None = ...,
     canary: float | str | None = ...,
     shadow: bool = ...,
     note: str = ...,
@@ -128,6 +137,8 @@ def deploy(
     auth: bool | None = None,
     tls: str | None = None,
     grpc: bool | None = None,
+    slo: str | None = None,
+    recovery: Recovery | None = None,
     canary: float | str | None = None,
     shadow: bool = False,
     note: str = "",
@@ -147,7 +158,9 @@ def deploy(
     changed. Raises `BadInput`, `BuildFailed` or `ServeFailed`; whatever served before is then still serving.
 
     `auth` false lets in requests without the token, on this machine alone; `tls` "auto" serves HTTPS with a certificate
-    that is made, or takes the path of one; `grpc` opens a port for gRPC. They stay as they are where they are left out.
+    that is made, or takes the path of one; `grpc` opens a port for gRPC. `slo` is what it promises, "p99<50ms,
+    errors<0.1%"; "learn" and "off" are others; `recovery` says what is done about faults. They stay as they
+    are where they are left out.
 
     With `canary` (0.1 or "10%") the new version gets that share of the requests while the champion stays, with `shadow`
     copies of them.
@@ -167,6 +180,8 @@ def deploy(
         auth=auth,
         tls=tls,
         grpc=grpc,
+        slo=slo,
+        recovery=recovery,
         canary=canary,
         shadow=shadow,
         note=note,
@@ -357,6 +372,8 @@ def _desired(order: Order, before: Desired | None, version: int) -> Desired:
             auth=order.auth is not False,
             tls=chosen(order.tls) if order.tls else "",
             grpc=order.grpc is True,
+            slo=parse(str(settings.get("slo")) if order.slo is None else order.slo).text,
+            recovery=order.recovery or "act",
         )
     history = before.history if before.version == version else (*before.history, before.version)
     return Desired(
@@ -373,6 +390,8 @@ def _desired(order: Order, before: Desired | None, version: int) -> Desired:
         tls=chosen(order.tls) if order.tls else before.tls,
         grpc=before.grpc if order.grpc is None else order.grpc,
         grpc_port=before.grpc_port,
+        slo=before.slo if order.slo is None else parse(order.slo).text,
+        recovery=order.recovery or before.recovery,
     )
 
 
@@ -408,6 +427,9 @@ def check_beside(store: Store, name: str, canary: float | str | None, *, shadow:
 def _check(order: Order) -> None:
     """Refuse what cannot work before anything is built."""
     check_name(order.name)
+    parse(str(settings.get("slo")) if order.slo is None else order.slo)
+    if order.recovery is not None:
+        check_mode(order.recovery)
     if order.allow_pickle and order.file is None:
         raise InvalidOption(
             "--allow-pickle goes with --file",
@@ -419,6 +441,7 @@ def _check(order: Order) -> None:
     if order.port is not None and not 1 <= order.port <= 65535:
         raise InvalidOption(f"--port {order.port} is not a port", fix="use 1024 to 65535, or leave it out")
     whole = {"workers": order.workers, "port": order.port, "auth": order.auth, "tls": order.tls, "grpc": order.grpc}
+    whole |= {"slo": order.slo, "recovery": order.recovery}
     given = [name for name, value in whole.items() if value is not None]
     if given and (order.canary is not None or order.shadow):
         raise InvalidOption(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand  # noqa: TID253
 from traitlets import Any as AnyTrait
 
-from autodeploy_magic import settings, verbs
+from autodeploy_magic import settings, slo, verbs
 from autodeploy_magic.errors import AutodeployError, BadInput, CellFailed, InvalidOption
 from autodeploy_magic.notebook.screen import show, show_text
 
@@ -105,6 +105,7 @@ class DeployMagics(Magics):
         line = f"{typed} {' '.join(words)}"
         self._check_names(values, cell, line)
         store = Store()
+        slo.parse(values["slo"] or "")
         check_access(store, values["name"], values["auth"], values["tls"])
         check_beside(store, values["name"], values["canary"], shadow=values["shadow"])
         supervisor = connecting(store)  # it starts and warms up while the cell's own code runs
@@ -193,6 +194,8 @@ class DeployMagics(Magics):
             auth=values["auth"],
             tls=values["tls"],
             grpc=values["grpc"],
+            slo=values["slo"],
+            recovery=values["recovery"],
             canary=values["canary"],
             shadow=values["shadow"],
             note=values["note"],

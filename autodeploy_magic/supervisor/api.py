@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import math
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -20,9 +19,23 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from autodeploy_magic.contracts import Desired, Progress, Report, Status
-from autodeploy_magic.errors import AutodeployError, InvalidOption, SupervisorFailed
+from autodeploy_magic.contracts import Desired, Report
+from autodeploy_magic.errors import AutodeployError
 from autodeploy_magic.live import Activity
+from autodeploy_magic.supervisor.answering import (
+    BEAT_S,
+    Operation,
+    at_once,
+    body_of,
+    in_thread,
+    lines,
+    name_of,
+    number_of,
+    perform,
+    read_body,
+    refused,
+)
+from autodeploy_magic.supervisor.health_api import HealthApi
 from autodeploy_magic.supervisor.jobs import Job, run_job
 from autodeploy_magic.supervisor.loop import Loop
 from autodeploy_magic.supervisor.moves import Tuning
@@ -31,11 +44,6 @@ from autodeploy_magic.supervisor.traffic import TrafficChange
 __all__ = ["BEAT_S", "make_api"]
 
 log = logging.getLogger(__name__)
-
-BEAT_S = 2.0
-
-Operation = Callable[[Report], Awaitable[Any]]
-T = TypeVar("T")
 
 
 class Testing(msgspec.Struct):
@@ -103,8 +111,9 @@ def make_api(loop: Loop, token: str) -> ASGIApp:
         Route("/glances", api.glances),
         Route("/activities", api.activity, methods=["POST"]),
         Route("/live", api.live),
+        *HealthApi(loop, api.change).routes(),
     ]
-    return _Guard(Starlette(routes=routes, exception_handlers={AutodeployError: _refused}), loop, token)
+    return _Guard(Starlette(routes=routes, exception_handlers={AutodeployError: refused}), loop, token)
 
 
 class _Guard:
@@ -133,48 +142,48 @@ class _Api:
         self._deployments = loop.deployments
 
     async def ping(self, _request: Request) -> Response:
-        return _at_once(self._loop.describe)
+        return at_once(self._loop.describe)
 
     async def list(self, _request: Request) -> Response:
-        return _at_once(lambda: [msgspec.to_builtins(status) for status in self._deployments.statuses()])
+        return at_once(lambda: [msgspec.to_builtins(status) for status in self._deployments.statuses()])
 
     async def status(self, request: Request) -> Response:
-        return _at_once(lambda: msgspec.to_builtins(self._deployments.status(_name(request))))
+        return at_once(lambda: msgspec.to_builtins(self._deployments.status(name_of(request))))
 
     async def logs(self, request: Request) -> Response:
         lines = request.query_params.get("lines", "200")
-        return _at_once(lambda: self._loop.logs(_name(request), int(lines) if lines.isdigit() else 200))
+        return at_once(lambda: self._loop.logs(name_of(request), int(lines) if lines.isdigit() else 200))
 
     async def warm(self, request: Request) -> Response:
         body = await request.body()
-        return _at_once(lambda: self._loop.warm(_body(body, Warming).executable))
+        return at_once(lambda: self._loop.warm(body_of(body, Warming).executable))
 
     async def shutdown(self, request: Request) -> Response:
         body = await request.body()
-        return _at_once(lambda: self._loop.end(stop_deployments=_body(body, Ending).stop_deployments))
+        return at_once(lambda: self._loop.end(stop_deployments=body_of(body, Ending).stop_deployments))
 
     async def glances(self, _request: Request) -> Response:
-        return _at_once(lambda: msgspec.to_builtins(self._loop.showing.glances()))
+        return at_once(lambda: msgspec.to_builtins(self._loop.showing.glances()))
 
     async def view(self, request: Request) -> Response:
-        return await _in_thread(lambda: self._loop.showing.view(_name(request)))
+        return await in_thread(lambda: self._loop.showing.view(name_of(request)))
 
     async def events(self, request: Request) -> Response:
-        seconds = _number(request, "seconds", 24 * 3600.0)
-        return await _in_thread(lambda: self._loop.showing.events(_name(request), seconds))
+        seconds = number_of(request, "seconds", 24 * 3600.0)
+        return await in_thread(lambda: self._loop.showing.events(name_of(request), seconds))
 
     async def series(self, request: Request) -> Response:
-        seconds, points = _number(request, "seconds", 300.0), int(_number(request, "points", 300))
-        until = _number(request, "until", 0.0) or None
-        return await _in_thread(lambda: self._loop.showing.series(_name(request), seconds, points, until))
+        seconds, points = number_of(request, "seconds", 300.0), int(number_of(request, "points", 300))
+        until = number_of(request, "until", 0.0) or None
+        return await in_thread(lambda: self._loop.showing.series(name_of(request), seconds, points, until))
 
     async def test(self, request: Request) -> Response:
         body = await request.body()
-        return await _in_thread(lambda: self._loop.showing.test(_name(request), _body(body or b"{}", Testing).rows))
+        return await in_thread(lambda: self._loop.showing.test(name_of(request), body_of(body or b"{}", Testing).rows))
 
     async def activity(self, request: Request) -> Response:
         body = await request.body()
-        return _at_once(lambda: self._loop.showing.activities.tell(_body(body, Activity)))
+        return at_once(lambda: self._loop.showing.activities.tell(body_of(body, Activity)))
 
     async def live(self, request: Request) -> Response:
         names = request.query_params.get("names")
@@ -184,68 +193,67 @@ class _Api:
 
     async def serve(self, request: Request) -> Response:
         body, fresh = await request.body(), "fresh" in request.query_params
-        desired = _body(body, Desired)
+        desired = body_of(body, Desired)
         # Whoever builds tells of the whole deploy, of which this is a step.
         return self._to_the_end(lambda report: self._deployments.serve(desired, report, fresh=fresh))
 
     async def steer(self, request: Request) -> Response:
-        change = await _read(request, TrafficChange)
-        return self._change(request, "traffic", lambda name, report: self._deployments.steer(name, change, report))
+        change = await read_body(request, TrafficChange)
+        return self.change(request, "traffic", lambda name, report: self._deployments.steer(name, change, report))
 
     async def scale(self, request: Request) -> Response:
-        tuning = Tuning(workers=(await _read(request, Scaling)).workers)
-        return self._change(request, "scale", lambda name, report: self._deployments.tune(name, tuning, report))
+        tuning = Tuning(workers=(await read_body(request, Scaling)).workers)
+        return self.change(request, "scale", lambda name, report: self._deployments.tune(name, tuning, report))
 
     async def tune(self, request: Request) -> Response:
-        tuning = await _read(request, Tuning)
-        return self._change(request, "tune", lambda name, report: self._deployments.tune(name, tuning, report))
+        tuning = await read_body(request, Tuning)
+        return self.change(request, "tune", lambda name, report: self._deployments.tune(name, tuning, report))
 
     async def roll_back(self, request: Request) -> Response:
-        version = (await _read(request, Choice)).version
-        return self._change(
-            request, "rollback", lambda name, report: self._deployments.roll_back(name, version, report)
-        )
+        version = (await read_body(request, Choice)).version
+        return self.change(request, "rollback", lambda name, report: self._deployments.roll_back(name, version, report))
 
     async def promote(self, request: Request) -> Response:
-        version = (await _read(request, Choice)).version
-        return self._change(request, "promote", lambda name, report: self._deployments.promote(name, version, report))
+        version = (await read_body(request, Choice)).version
+        return self.change(request, "promote", lambda name, report: self._deployments.promote(name, version, report))
 
     async def containerize(self, request: Request) -> Response:
-        engine = (await _read(request, Building)).engine
-        return self._change(request, "containerize", lambda name, report: self._loop.containerize(name, engine, report))
+        engine = (await read_body(request, Building)).engine
+        return self.change(request, "containerize", lambda name, report: self._loop.containerize(name, engine, report))
 
     async def start(self, request: Request) -> Response:
-        return self._change(request, "start", self._deployments.start)
+        return self.change(request, "start", self._deployments.start)
 
     async def restart(self, request: Request) -> Response:
-        return self._change(request, "restart", self._deployments.restart)
+        return self.change(request, "restart", self._deployments.restart)
 
     async def stop(self, request: Request) -> Response:
-        return self._change(request, "stop", lambda name, _: self._deployments.stop(name))
+        return self.change(request, "stop", lambda name, _: self._deployments.stop(name))
 
     async def remove(self, request: Request) -> Response:
-        return self._change(request, "remove", lambda name, _: self._remove(name))
+        return self.change(request, "remove", lambda name, _: self._remove(name))
 
     async def job(self, request: Request) -> Response:
         body = await request.body()
         queue: asyncio.Queue[bytes] = asyncio.Queue()
-        task = asyncio.create_task(_perform(lambda _: run_job(self._loop.zygotes, _body(body, Job)), queue))
-        return StreamingResponse(_lines(queue, whose=task), media_type="application/x-ndjson")
+        task = asyncio.create_task(perform(lambda _: run_job(self._loop.zygotes, body_of(body, Job)), queue))
+        return StreamingResponse(lines(queue, whose=task), media_type="application/x-ndjson")
 
     async def _remove(self, name: str) -> None:
+        self._loop.operating.forget(name)
         self._loop.showing.remove(name)
         await self._deployments.remove(name)
 
-    def _change(self, request: Request, title: str, operation: Callable[[str, Report], Awaitable[Any]]) -> Response:
+    def change(self, request: Request, title: str, operation: Callable[[str, Report], Awaitable[Any]]) -> Response:
         """Perform a change of the deployment that the path names, and tell those who watch of it."""
-        name = _name(request)
+        name = name_of(request)
         return self._to_the_end(self._noted(name, title, lambda report: operation(name, report)))
 
     def _to_the_end(self, operation: Operation) -> Response:
         """Perform a change that is finished whether or not its client stays: no half of it is left behind."""
         queue: asyncio.Queue[bytes] = asyncio.Queue()
-        self._loop.keep(asyncio.create_task(_perform(operation, queue)))
-        return StreamingResponse(_lines(queue), media_type="application/x-ndjson")
+        self._loop.keep(asyncio.create_task(perform(operation, queue)))
+        return StreamingResponse(lines(queue), media_type="application/x-ndjson")
 
     def _noted(self, name: str, title: str, operation: Operation) -> Operation:
         """The operation, told to those who watch while it is under way."""
@@ -264,97 +272,3 @@ class _Api:
                 self._loop.showing.broadcast.refresh()
 
         return perform
-
-
-def _name(request: Request) -> str:
-    return str(request.path_params["name"])
-
-
-def _body(body: bytes, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.MsgspecError as error:
-        raise InvalidOption("the call cannot be read", why=str(error), fix="update autodeploy_magic") from error
-
-
-def _at_once(call: Callable[[], Any]) -> Response:
-    try:
-        answer = {"result": call()}
-    except AutodeployError as error:
-        answer = {"error": error.to_payload()}
-    return _answer(answer)
-
-
-def _answer(answer: dict[str, Any]) -> Response:
-    return Response(_line(answer), media_type="application/x-ndjson")
-
-
-async def _refused(_request: Request, error: Exception) -> Response:
-    """What cannot be read is refused in the words of every other refusal."""
-    assert isinstance(error, AutodeployError)
-    return _answer({"error": error.to_payload()})
-
-
-async def _in_thread(call: Callable[[], Any]) -> Response:
-    """Answer what reads files, or asks a deployment: the loop goes on meanwhile."""
-    return await asyncio.to_thread(_at_once, lambda: msgspec.to_builtins(call()))
-
-
-async def _read(request: Request, kind: type[T]) -> T:
-    return _body(await request.body() or b"{}", kind)
-
-
-def _number(request: Request, name: str, default: float) -> float:
-    """A number of the query. Raises `InvalidOption`."""
-    text = request.query_params.get(name, "")
-    try:
-        value = float(text) if text else default
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value) or value < 0:
-        raise InvalidOption(f"{name}={text} is not a number that can be used", fix=f"leave {name} out: {default:g}")
-    return value
-
-
-async def _perform(operation: Operation, queue: asyncio.Queue[bytes]) -> None:
-    def report(progress: Progress) -> None:
-        queue.put_nowait(_line({"progress": msgspec.to_builtins(progress)}))
-
-    try:
-        result = await operation(report)
-        answer = {"result": msgspec.to_builtins(result) if isinstance(result, Status) else result}
-    except AutodeployError as error:
-        answer = {"error": error.to_payload()}
-    except asyncio.CancelledError:
-        ending = SupervisorFailed("the supervisor was told to end", fix="call again: the next one starts by itself")
-        queue.put_nowait(_line({"error": ending.to_payload()}))
-        raise
-    except Exception as error:  # a mistake of ours must reach the person, and not leave the client waiting
-        log.exception("a call failed")
-        failure = SupervisorFailed(
-            f"the supervisor failed: {type(error).__name__}: {error}",
-            why="this is a mistake in autodeploy_magic; supervisor.log in the state folder has the details",
-            fix="try again, and please report it",
-        )
-        answer = {"error": failure.to_payload()}
-    queue.put_nowait(_line(answer))
-
-
-async def _lines(queue: asyncio.Queue[bytes], whose: asyncio.Task[None] | None = None) -> AsyncIterator[bytes]:
-    """What `_perform` says, with a beat between. The task `whose` is ended when the client goes away."""
-    try:
-        while True:
-            try:
-                line = await asyncio.wait_for(queue.get(), BEAT_S)
-            except TimeoutError:
-                line = _line({"beat": True})
-            yield line
-            if line.startswith((b'{"result"', b'{"error"')):
-                return
-    finally:
-        if whose is not None:
-            whose.cancel()
-
-
-def _line(value: dict[str, Any]) -> bytes:
-    return msgspec.json.encode(value) + b"\n"

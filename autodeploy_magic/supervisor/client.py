@@ -17,6 +17,7 @@ import msgspec
 
 from autodeploy_magic.contracts import CleanRunner, Desired, Progress, Report, Status
 from autodeploy_magic.errors import InvalidOption, SupervisorFailed, from_payload
+from autodeploy_magic.health import Drill, Health, Incident
 from autodeploy_magic.live import Activity, Event, Glance, Message, Probe, Series, View
 from autodeploy_magic.store import Store
 
@@ -33,8 +34,9 @@ PAGE_CALLS = tuple(
     (method, re.compile(pattern))
     for method, pattern in (
         ("GET", "/ping|/glances|/deployments"),
-        ("GET", f"{_NAME}(/(view|series|events|logs))?"),
+        ("GET", f"{_NAME}(/(view|series|events|logs|health|unlabelled|repro))?"),
         ("POST", f"{_NAME}/(test|start|stop|restart|scale|tune|rollback|promote|traffic|containerize)"),
+        ("POST", f"{_NAME}/(slo|recovery|silence|feedback|drill|alerts/test|incidents/[a-z0-9]+/(act|undo))"),
         ("DELETE", _NAME),
     )
 )
@@ -167,6 +169,51 @@ class Supervisor:
     def test(self, name: str, rows: int = 1) -> Probe:
         """Have rows of its sample sent to it."""
         return self.call("POST", f"/deployments/{name}/test", Probe, {"rows": rows})
+
+    # --- how it does
+
+    def health(self, name: str) -> Health:
+        """What is wrong with it, who was told, what was done about it, and how right it answers."""
+        return self.call("GET", f"/deployments/{name}/health", Health)
+
+    def set_slo(self, name: str, slo: str, report: Report) -> Status:
+        """Let it promise this from now on: an SLO line, "" to learn one, "off" for none. Raises `InvalidOption`."""
+        return self.call("POST", f"/deployments/{name}/slo", Status, {"slo": slo}, report)
+
+    def set_recovery(self, name: str, mode: str, report: Report) -> Status:
+        """What is done about its faults from now on; see `health.Recovery`. Raises `InvalidOption`."""
+        return self.call("POST", f"/deployments/{name}/recovery", Status, {"mode": mode}, report)
+
+    def silence(self, name: str, rule: str, seconds: float) -> Health:
+        """Tell nobody of one fault, or with "" of any, for so long; 0 ends a silence."""
+        return self.call("POST", f"/deployments/{name}/silence", Health, {"rule": rule, "seconds": seconds})
+
+    def test_alerts(self, name: str) -> dict[str, str]:
+        """Send a test message through every channel; what went wrong by channel, "" for one that worked."""
+        return self.call("POST", f"/deployments/{name}/alerts/test", dict[str, dict[str, str]])["channels"]
+
+    def act(self, name: str, incident: str, report: Report) -> Incident:
+        """Do now what an incident suggests. Raises `InvalidOption` where there is nothing to do any more."""
+        return self.call("POST", f"/deployments/{name}/incidents/{incident}/act", Incident, {}, report)
+
+    def undo(self, name: str, incident: str, report: Report) -> Incident:
+        """Take back what was done about a fault. Raises `InvalidOption` where that cannot be."""
+        return self.call("POST", f"/deployments/{name}/incidents/{incident}/undo", Incident, {}, report)
+
+    def feedback(self, name: str, labels: builtins.list[dict[str, Any]]) -> dict[str, int]:
+        """Write labels down: of each the `request`, the `row` and the `label`; see `reservoir.Accepted`."""
+        return self.call("POST", f"/deployments/{name}/feedback", dict[str, int], {"labels": labels})
+
+    def drill(self, name: str, kind: str, seconds: float | None, report: Report) -> Drill:
+        """Cause a fault for real, and tell what became of it; without `seconds` as long as is usual for it.
+
+        Raises `InvalidOption`.
+        """
+        return self.call("POST", f"/deployments/{name}/drill", Drill, {"kind": kind, "seconds": seconds}, report)
+
+    def repro(self, name: str, incident: str) -> dict[str, str]:
+        """The code of a cell that sends an incident's request to the live object."""
+        return self.call("GET", f"/deployments/{name}/repro?incident={incident}", dict[str, str])
 
     def activity(self, activity: Activity) -> None:
         """Tell how a long job of this process is now, for everybody who watches."""

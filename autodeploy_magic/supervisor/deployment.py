@@ -13,8 +13,10 @@ from autodeploy_magic import tls
 from autodeploy_magic.address import check_open, grpc_url_of, url_of
 from autodeploy_magic.contracts import Desired, Progress, Report, State, Status, WorkerState
 from autodeploy_magic.errors import AutodeployError, InvalidOption, StoreFailed
-from autodeploy_magic.live import Kind, Severity
+from autodeploy_magic.health import Severity
+from autodeploy_magic.live import Kind
 from autodeploy_magic.serve.lineup.together import same_interface
+from autodeploy_magic.settings import of_workers
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.certificates import provide
 from autodeploy_magic.supervisor.generation import Generation
@@ -30,8 +32,9 @@ __all__ = ["Deployment"]
 
 log = logging.getLogger(__name__)
 
-_FIXED_AT_START = ("executable", "host", "port", "workers", "settings", "auth", "tls", "grpc", "grpc_port")
-"""What a worker is given when it starts, and keeps: for another value there must be another worker."""
+_FIXED_AT_START = ("executable", "host", "port", "workers", "auth", "tls", "grpc", "grpc_port")
+"""What a worker is given when it starts, and keeps: for another value there must be another worker. So are the settings
+that workers are given."""
 _ENDS_S = 1.0
 
 
@@ -90,6 +93,16 @@ class Deployment:
         async with self.busy:
             assert self.desired is not None
             return await self._serve(make(self.desired), report, fresh=fresh, kind=kind)
+
+    async def choose(self, make: Callable[[Desired], Desired]) -> Status:
+        """Change what is desired and no worker knows of: SLO, recovery. Raises what `make` does, and `StoreFailed`."""
+        async with self.busy:
+            assert self.desired is not None
+            before, desired = self.desired, make(self.desired)
+            if desired != before:
+                self._want(desired)
+                self.note(*told(before, desired, fresh=False))
+            return self.status()
 
     async def steer(self, change: TrafficChange, report: Report) -> Status:
         """Change what versions besides the champion are given; where it is stopped, from its next start on.
@@ -266,6 +279,7 @@ class Deployment:
             return "not all workers serve"
         was = current.launch.desired
         others = [name for name in _FIXED_AT_START if getattr(was, name) != getattr(desired, name)]
+        others += ["settings"] if of_workers(was.settings) != of_workers(desired.settings) else []
         if others:
             return f"{', '.join(others)} changed"
         if desired.version in (current.version, *current.launch.desired.traffic.versions):

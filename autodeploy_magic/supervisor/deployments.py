@@ -8,12 +8,12 @@ import logging
 import msgspec
 
 from autodeploy_magic.contracts import Desired, Progress, Report, Status, WorkerState
-from autodeploy_magic.errors import AutodeployError, StoreFailed, SupervisorFailed
+from autodeploy_magic.errors import AutodeployError, InvalidOption, StoreFailed, SupervisorFailed
 from autodeploy_magic.store import Store, check_name
 from autodeploy_magic.supervisor.adopt import Survivor, adopted, choose, end, last_runtime, survivors
 from autodeploy_magic.supervisor.deployment import Deployment
 from autodeploy_magic.supervisor.journal import Journal
-from autodeploy_magic.supervisor.moves import Tuning, promoted, rolled_back, tuned
+from autodeploy_magic.supervisor.moves import Tuning, promoted, recovering, rolled_back, sloed, tuned
 from autodeploy_magic.supervisor.traffic import TrafficChange, only_kept
 from autodeploy_magic.supervisor.zygotes import Zygotes
 
@@ -79,6 +79,21 @@ class Deployments:
     async def tune(self, name: str, tuning: Tuning, report: Report) -> Status:
         """Run the same version in another way. Raises `UnknownDeployment` or `InvalidOption`."""
         return await self._known(name).change(lambda desired: tuned(desired, tuning), report)
+
+    async def end_worker(self, name: str, pid: int) -> None:
+        """Kill one worker; another serves in its place when this returns. Raises as `Generation.replace` does."""
+        current = self._known(name).current
+        if current is None:
+            raise InvalidOption(f"{name} does not run", fix=f"`%deploy start {name}`")
+        await current.replace(pid)
+
+    async def promise(self, name: str, slo: str) -> Status:
+        """Have it promise another SLO line. Raises `UnknownDeployment` or `InvalidOption`."""
+        return await self._known(name).choose(lambda desired: sloed(desired, slo))
+
+    async def recover(self, name: str, mode: str) -> Status:
+        """Choose what is done about its faults. Raises `UnknownDeployment` or `InvalidOption`."""
+        return await self._known(name).choose(lambda desired: recovering(desired, mode))
 
     async def roll_back(self, name: str, version: int | None, report: Report) -> Status:
         """Serve an older version again. Raises `UnknownDeployment`, `UnknownVersion` or `InvalidOption`."""

@@ -12,8 +12,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from autodeploy_magic import settings
-from autodeploy_magic.errors import AutodeployError
-from autodeploy_magic.live import Kind, Severity
+from autodeploy_magic.errors import AutodeployError, InvalidOption, StartFailed
+from autodeploy_magic.health import Severity
+from autodeploy_magic.live import Kind
 from autodeploy_magic.serve.http.server import GRACE_S
 from autodeploy_magic.serve.log import tail
 from autodeploy_magic.supervisor.starting import Launch, Worker
@@ -50,6 +51,7 @@ class Generation:
         self._changed = changed
         self._note = note
         self._deaths: deque[float] = deque(maxlen=LOOP_DEATHS)
+        self._replacing: dict[Worker, asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.accepts_no_more = asyncio.Event()
 
@@ -126,6 +128,21 @@ class Generation:
             float(self.launch.desired.settings.get("drain_s", settings.get("drain_s"))) + GRACE_S + _KILL_S
         )
 
+    async def replace(self, pid: int) -> None:
+        """End one worker at once, though it be stopped or hang, and return when another serves in its place.
+
+        Raises `InvalidOption` where none of its workers has that pid, and `StartFailed` where none can replace it.
+        """
+        worker = next((worker for worker in self.workers if worker.pid == pid), None)
+        if worker is None:
+            raise InvalidOption(f"{pid} is no worker of {self.launch.version.deployment}", fix="it has ended already")
+        done = self._replacing.setdefault(worker, asyncio.get_running_loop().create_future())
+        worker.kill()
+        await asyncio.shield(done)
+        if self.failure:
+            raise StartFailed(f"worker {pid} could not be replaced", why=self.failure.splitlines()[0])
+        await self.reachable()
+
     async def hang_up(self) -> None:
         """Let the workers answer what they were asked, and end; idle connections are closed."""
         await self._close(Worker.hang_up, GRACE_S + _KILL_S)
@@ -140,6 +157,8 @@ class Generation:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for worker in list(self._replacing):
+            self._replaced(worker)
 
     async def _close(self, end: Callable[[Worker], None], within_s: float) -> None:
         await self.abandon()
@@ -167,15 +186,24 @@ class Generation:
         ending = await asyncio.shield(worker.ended)
         died = time.monotonic()
         self.workers.remove(worker)
-        log.warning("worker %d of %s died: %s", worker.pid, self.launch.version.deployment, ending)
-        self._mourn(str(ending))
+        asked = worker in self._replacing
+        how = "it did not answer and was ended" if asked else str(ending)
+        log.warning("worker %d of %s died: %s", worker.pid, self.launch.version.deployment, how)
+        if not asked:
+            self._mourn(how)
         self._changed()
         await self._replace()
+        self._replaced(worker)
         if self.failure:
             self._note("failed", self.failure.splitlines()[0], "critical")
         else:
             after_s = time.monotonic() - died
-            self._note("worker_died", f"worker {worker.pid}: {ending}; replaced after {after_s:.2g} s", "warning")
+            self._note("worker_died", f"worker {worker.pid}: {how}; replaced after {after_s:.2g} s", "warning")
+
+    def _replaced(self, worker: Worker) -> None:
+        done = self._replacing.pop(worker, None)
+        if done is not None and not done.done():
+            done.set_result(None)
 
     async def _replace(self) -> None:
         while not self.failure:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from autodeploy_magic import settings, tls
@@ -11,53 +13,68 @@ from autodeploy_magic.address import is_loopback, url_of
 from autodeploy_magic.calling.snippets import snippets
 from autodeploy_magic.contracts import Desired, Status, Version
 from autodeploy_magic.errors import StoreFailed, UnknownVersion
-from autodeploy_magic.live import Event, Glance, Knob, Severity, VersionLine, View
+from autodeploy_magic.health import Alert, Recovery, SloState
+from autodeploy_magic.live import Glance, Knob, VersionLine, View
 from autodeploy_magic.metrics.events import events
 from autodeploy_magic.ship.container import engines
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.moves import TUNABLE, previous
 
-__all__ = ["Glances"]
+__all__ = ["Glances", "Outlook"]
 
 EVENTS_S = 7 * 24 * 3600.0
 _MOST_EVENTS = 200
 
 
-class Glances:
-    """Makes glances and views. A version never changes, so that what is read of it is kept."""
+class Outlook(NamedTuple):
+    """How a deployment does, in a line; see `live.Glance`."""
 
-    def __init__(self, store: Store) -> None:
+    slo: str = ""
+    slo_state: SloState = "unset"
+    alerts: tuple[Alert, ...] = ()
+    quality: str = ""
+    recovery: Recovery = "act"
+
+
+class Glances:
+    """Makes glances and views. A version never changes, so that what is read of it is kept.
+
+    `outlook` tells how a deployment does.
+    """
+
+    def __init__(self, store: Store, outlook: Callable[[str], Outlook]) -> None:
         self._store = store
+        self._outlook = outlook
         self._versions: dict[tuple[str, int], Version] = {}
         self._states: dict[str, tuple[str, float]] = {}
 
     def glance(self, status: Status) -> Glance:
         """The line of one deployment. Never raises: of what cannot be read nothing is said."""
         version = self._version(status)
-        alerts: tuple[Event, ...] = ()
         changed_s = self._changed(status)
-        if status.state in ("degraded", "failed"):
-            severity: Severity = "critical" if status.state == "failed" else "warning"
-            text = status.reason or status.state
-            alert = Event(
-                id=0,
-                name=status.name,
-                at_s=changed_s,
-                kind="failed",
-                severity=severity,
-                version=status.version,
-                text=text,
-            )
-            alerts = (alert,)
+        outlook = self._outlook(status.name)
+        alerts = outlook.alerts
+        if status.state in ("degraded", "failed") and not any(alert.metric == "workers" for alert in alerts):
+            alerts = (_state_alert(status, changed_s), *alerts)
         if version is None:
-            return Glance(status=status, alerts=alerts, changed_s=changed_s, local=_is_local(status.url))
+            return Glance(
+                status=status,
+                alerts=alerts,
+                recovery=outlook.recovery,
+                changed_s=changed_s,
+                local=_is_local(status.url),
+            )
         return Glance(
             status=status,
             framework=version.framework,
             model_type=version.model_type,
             task=version.task,
             trust=version.trust.level,
+            slo=outlook.slo,
+            slo_state=outlook.slo_state,
             alerts=alerts,
+            quality=outlook.quality,
+            recovery=outlook.recovery,
             changed_s=changed_s,
             local=_is_local(status.url),
         )
@@ -106,6 +123,21 @@ class Glances:
             known = (status.state, status.since if known is None and status.since else time.time())
             self._states[status.name] = known
         return known[1]
+
+
+def _state_alert(status: Status, changed_s: float) -> Alert:
+    """That it does not serve as it should, until a detector has seen why."""
+    return Alert(
+        id=f"{status.name}-state",
+        name=status.name,
+        rule="state",
+        detector="",
+        metric="workers",
+        severity="critical" if status.state == "failed" else "warning",
+        text=status.reason or status.state,
+        since_s=changed_s,
+        version=status.version,
+    )
 
 
 def _is_local(url: str) -> bool:

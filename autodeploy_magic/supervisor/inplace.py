@@ -10,16 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine, Iterable, Sequence
-from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from autodeploy_magic import settings
 from autodeploy_magic.contracts import Traffic
-from autodeploy_magic.errors import AutodeployError, StartFailed, from_payload
+from autodeploy_magic.errors import AutodeployError, StartFailed
 from autodeploy_magic.serve.lineup.orders import Commit, Order, Place, Prepare
 from autodeploy_magic.supervisor.starting import Worker
+from autodeploy_magic.supervisor.talk import Talk
 
 __all__ = ["InPlace"]
 
@@ -32,7 +30,7 @@ class InPlace:
 
     def __init__(self, workers: Sequence[Worker]) -> None:
         self.workers = list(workers)
-        self._talks: dict[Worker, _Talk] = {}
+        self._talks: dict[Worker, Talk] = {}
 
     async def prepare(self, champion: int, versions: tuple[Place, ...]) -> None:
         """Have all workers load what they lack of `versions`. Raises `StartFailed`, or what one of them raised."""
@@ -59,42 +57,13 @@ class InPlace:
 
     async def _begin(self, worker: Worker, order: Order) -> None:
         await worker.reachable.wait()
-        talk = self._talks[worker] = await _Talk.begin(worker.control)
+        talk = self._talks[worker] = await Talk.begin(worker.control)
         talk.say(order)
 
     def close(self) -> None:
         """End the conversations; what was prepared and not committed is dropped."""
         for talk in self._talks.values():
             talk.close()
-
-
-class _Talk:
-    """A conversation with one worker's control socket."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    @classmethod
-    async def begin(cls, control: Path) -> _Talk:
-        reader, writer = await asyncio.open_unix_connection(control)
-        await reader.readline()  # who it is
-        return cls(reader, writer)
-
-    def say(self, order: Order) -> None:
-        self._writer.write(msgspec.json.encode(order) + b"\n")
-
-    async def answer(self) -> None:
-        """Raises what the worker raised, or `ConnectionError` where it has gone."""
-        line = await self._reader.readline()
-        if not line.endswith(b"\n"):
-            raise ConnectionResetError("it ended the conversation")
-        answer = msgspec.json.decode(line)
-        if "error" in answer:
-            raise from_payload(answer["error"])
-
-    def close(self) -> None:
-        self._writer.close()
 
 
 async def _all(tasks: Iterable[Coroutine[Any, Any, None]]) -> None:
@@ -104,7 +73,7 @@ async def _all(tasks: Iterable[Coroutine[Any, Any, None]]) -> None:
             raise outcome
 
 
-async def _done(talk: _Talk) -> bool:
+async def _done(talk: Talk) -> bool:
     with contextlib.suppress(OSError, TimeoutError, AutodeployError):
         async with asyncio.timeout(COMMIT_S):
             await talk.answer()

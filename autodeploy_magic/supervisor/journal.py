@@ -13,8 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from autodeploy_magic.contracts import Desired
-from autodeploy_magic.live import Event, Kind, Severity
+from autodeploy_magic.health import Severity
+from autodeploy_magic.live import Event, Kind
 from autodeploy_magic.metrics.events import add_event
+from autodeploy_magic.settings import of_workers
 from autodeploy_magic.store import Store
 
 __all__ = ["Journal", "told"]
@@ -69,7 +71,7 @@ def told(before: Desired | None, after: Desired, *, fresh: bool) -> tuple[Kind, 
         return "deployed", ""
     if before.version != after.version:
         return "swapped", f"v{before.version} → v{after.version}"
-    if before.state == "stopped":
+    if before.state == "stopped" and after.state == "running":
         return "started", ""
     if before.workers != after.workers:
         return "scaled", f"{before.workers} → {after.workers} worker{'' if after.workers == 1 else 's'}"
@@ -77,7 +79,12 @@ def told(before: Desired | None, after: Desired, *, fresh: bool) -> tuple[Kind, 
         return _steered(after)
     if before.settings != after.settings:
         names = sorted(name for name in after.settings if before.settings.get(name) != after.settings[name])
-        return "tuned", ", ".join(f"{name} {after.settings[name]}" for name in names)
+        known = of_workers(after.settings)  # an address that alerts go to is nothing to show around
+        return "tuned", ", ".join(f"{name} {after.settings[name]}" if name in known else name for name in names)
+    if before.slo != after.slo:
+        return "slo", after.slo or "learned"
+    if before.recovery != after.recovery:
+        return "recovery", f"{before.recovery} → {after.recovery}"
     return "restarted", "fresh workers" if fresh else "new workers"
 
 

@@ -26,8 +26,10 @@ from autodeploy_magic.serve.log import keep_small, tail
 from autodeploy_magic.ship.container import can_move, engine_for
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.deployments import Deployments
+from autodeploy_magic.supervisor.drills import Drills
 from autodeploy_magic.supervisor.jobs import Job, run_job
 from autodeploy_magic.supervisor.journal import Journal
+from autodeploy_magic.supervisor.operating import Operating
 from autodeploy_magic.supervisor.records import API, SupervisorInfo, package_version
 from autodeploy_magic.supervisor.showing import Showing
 from autodeploy_magic.supervisor.watch import boot_id, create_time
@@ -51,6 +53,11 @@ class Loop:
         journal = Journal(store)
         self.deployments = Deployments(store, self.zygotes, journal)
         self.showing = Showing(store, self.deployments, journal)
+        self.operating = Operating(
+            store, self.deployments, journal, used=self.showing.used, changed=self.showing.broadcast.refresh
+        )
+        self.drills = Drills(store, self.deployments, self.operating)
+        self.showing.outlook = self.operating.outlook
         self._idle_s = float(settings.get("idle_s"))
         self._log_bytes = int(settings.get("log_bytes"))
         self._asked = time.monotonic()
@@ -58,7 +65,7 @@ class Loop:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Task[None] | None = None
         self._server: Server | None = None
-        self._observing: asyncio.Task[None] | None = None
+        self._watching: list[asyncio.Task[None]] = []
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Take over what an earlier supervisor left, serve calls, and call `ready` once they are answered."""
@@ -73,7 +80,7 @@ class Loop:
             loop.add_signal_handler(number, self.end)
         with _unix_socket(path) as listening, self._announced(path, token):
             ready()
-            self._observing = asyncio.create_task(self.showing.run())
+            self._watching = [asyncio.create_task(one.run()) for one in (self.showing, self.operating)]
             await self._server.serve(sockets=[listening])
         assert self._ending is not None
         await self._ending
@@ -145,8 +152,10 @@ class Loop:
             await self.deployments.leave()
         finally:  # a state folder that is gone, or a full disk, must not keep the process alive
             self.zygotes.close()
-            if self._observing is not None:
-                self._observing.cancel()
+            for task in self._watching:
+                task.cancel()
+            await asyncio.gather(*self._watching, return_exceptions=True)
+            await self.operating.close()
             await self.showing.close()
             assert self._server is not None
             self._server.stop()

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from autodeploy_magic import settings
 from autodeploy_magic.contracts import Desired
 from autodeploy_magic.errors import InvalidOption, UnknownVersion
+from autodeploy_magic.health import Recovery
+from autodeploy_magic.slo import parse
 from autodeploy_magic.store import Store
 
-__all__ = ["MOST_WORKERS", "TUNABLE", "Tuning", "previous", "promoted", "rolled_back", "tuned"]
+__all__ = ["MOST_WORKERS", "TUNABLE", "Tuning", "previous", "promoted", "recovering", "rolled_back", "sloed", "tuned"]
 
 MOST_WORKERS = 64
 """More workers than any machine that a notebook runs on has use for: a slip of the finger must not fork a thousand."""
 
-TUNABLE = ("batch_rows", "max_queue", "request_timeout_s")
+TUNABLE = ("batch_rows", "max_queue", "request_timeout_s", "threads")
 """The settings that change how a version is run, and none of its answers."""
 
 
@@ -81,11 +83,25 @@ def tuned(desired: Desired, tuning: Tuning) -> Desired:
     return msgspec.structs.replace(desired, workers=workers, settings={**desired.settings, **chosen}, state="running")
 
 
+def sloed(desired: Desired, text: str) -> Desired:
+    """What is desired once it promises this: an SLO line, "" to learn one, "off" for none. Raises `InvalidOption`."""
+    return msgspec.structs.replace(desired, slo=parse(text).text)
+
+
+def recovering(desired: Desired, mode: str) -> Desired:
+    """What is desired once this is done about its faults: see `health.Recovery`. Raises `InvalidOption`."""
+    if mode not in get_args(Recovery):
+        raise InvalidOption(
+            f"recovery cannot be {mode!r}", fix="off does nothing, suggest proposes what to do, act does it"
+        )
+    return msgspec.structs.replace(desired, recovery=mode)
+
+
 def _checked(name: str, value: float) -> Any:
     if name not in TUNABLE:
         raise InvalidOption(f"{name} cannot be changed here", fix=f"what can: {', '.join(TUNABLE)}")
     knob = settings.KNOBS[name]
-    least = 0 if name == "batch_rows" else 1
+    least = 0 if name in ("batch_rows", "threads") else 1
     if value < least or value != value or value > 1e9 or (isinstance(knob.default, int) and value != int(value)):
         raise InvalidOption(f"{name} cannot be {value:g}", why=knob.help, fix=f"use {least} or more {knob.unit}")
     return type(knob.default)(value)

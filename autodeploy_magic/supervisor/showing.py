@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from autodeploy_magic.calling.probe import probe
 from autodeploy_magic.live import Activity, Event, Glance, Probe, Series, View
 from autodeploy_magic.metrics.events import events
+from autodeploy_magic.metrics.resources import Resources
 from autodeploy_magic.metrics.series import series
 from autodeploy_magic.operate.observe.observatory import Observatory, Subject
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.activities import Activities
 from autodeploy_magic.supervisor.broadcast import Broadcast
 from autodeploy_magic.supervisor.deployments import Deployments
-from autodeploy_magic.supervisor.glances import Glances
+from autodeploy_magic.supervisor.glances import Glances, Outlook
 from autodeploy_magic.supervisor.journal import Journal
 
 __all__ = ["Showing"]
@@ -33,12 +35,18 @@ class Showing:
     def __init__(self, store: Store, deployments: Deployments, journal: Journal) -> None:
         self._store = store
         self._deployments = deployments
-        self._glances = Glances(store)
+        self._glances = Glances(store, self._outlook)
         self._observatory = Observatory()
         self.activities = Activities(self._told)
         self.broadcast = Broadcast(self.glances, self.activities.current)
         self._journal = journal
         journal.listen = self.broadcast.event
+
+        self.outlook: Callable[[str], Outlook] = lambda _: Outlook()
+
+    def used(self, name: str) -> Resources | None:
+        """What its processes took in the newest second; None where that is not known."""
+        return self._observatory.latest(name)
 
     def glances(self) -> list[Glance]:
         """Every deployment in one line, by name."""
@@ -104,6 +112,9 @@ class Showing:
         for point in await asyncio.wrap_future(self._observatory.observe(time.time(), subjects, watched)):
             self.broadcast.point(point)
         self.broadcast.refresh()
+
+    def _outlook(self, name: str) -> Outlook:
+        return self.outlook(name)
 
     def _written(self) -> None:
         try:

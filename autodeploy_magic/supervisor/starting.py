@@ -20,6 +20,7 @@ from autodeploy_magic.errors import AutodeployError, StartFailed, from_payload
 from autodeploy_magic.serve.lineup.orders import Place
 from autodeploy_magic.serve.log import open_log, tail
 from autodeploy_magic.serve.worker import Spec
+from autodeploy_magic.settings import of_workers
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.processes import Child
 from autodeploy_magic.supervisor.sockets import Listening
@@ -232,9 +233,10 @@ class Launch:
             control=str(self.store.runtime_dir),
             prometheus=str(metrics_folder(self.store, name)),
             metrics=str(self.store.metrics_file(name)),
+            requests=str(self.store.requests_file(name)),
             log_file=str(self.store.log_file(name)),
             runtime=str(self.store.runtime_file(name)),
-            settings=self.desired.settings,
+            settings=of_workers(self.desired.settings),
         )
         env = {"BENTOML_HOME": str(self.store.bentoml_home(name))}
         return {"target": TARGET, "spec": msgspec.to_builtins(spec), "paths": [], "env": env}

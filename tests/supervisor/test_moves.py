@@ -13,7 +13,8 @@ from versions import NAMES, X, Y, write_version
 from autodeploy_magic.contracts import Desired, Traffic, Version, encode
 from autodeploy_magic.errors import InvalidOption, UnknownVersion
 from autodeploy_magic.store import Store
-from autodeploy_magic.supervisor.moves import MOST_WORKERS, Tuning, previous, promoted, rolled_back, tuned
+from autodeploy_magic.supervisor.journal import told
+from autodeploy_magic.supervisor.moves import MOST_WORKERS, Tuning, previous, promoted, rolled_back, sloed, tuned
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +102,14 @@ def test_what_cannot_be_is_refused_by_name(tuning: Tuning) -> None:
     with pytest.raises(InvalidOption) as caught:
         tuned(desired(), tuning)
     assert caught.value.fix
+
+
+def test_another_slo_line_is_kept_in_its_usual_form_and_changes_nothing_else() -> None:
+    before = desired(slo="errors<1%", state="stopped")
+    after = sloed(before, "P99 <= 50ms;errors<.1%")
+    assert after == msgspec.structs.replace(before, slo="p99<50ms, errors<0.1%")
+    assert [sloed(after, text).slo for text in ("off", "learn", "")] == ["off", "", ""]
+    assert told(before, after, fresh=False) == ("slo", "p99<50ms, errors<0.1%")
+    assert told(after, sloed(after, ""), fresh=False) == ("slo", "learned")
+    with pytest.raises(InvalidOption, match="50 of what"):
+        sloed(before, "p99<50")
