@@ -1,5 +1,17 @@
 // The widget's one file: the panel and the chart with their styles inside, for a notebook without the sidebar's extension.
+import { readFile } from 'node:fs/promises';
 import * as esbuild from 'esbuild';
+
+/** Style sheets as text, without what only people read. */
+const sheets = {
+  name: 'sheets',
+  setup(build) {
+    build.onLoad({ filter: /\.css$/ }, async ({ path }) => {
+      const { code } = await esbuild.transform(await readFile(path, 'utf8'), { loader: 'css', minify: true });
+      return { contents: code, loader: 'text' };
+    });
+  },
+};
 
 const options = {
   entryPoints: ['src/widget.ts'],
@@ -9,7 +21,7 @@ const options = {
   target: 'es2021',
   minify: true,
   legalComments: 'none',
-  loader: { '.css': 'text' },
+  plugins: [sheets],
   banner: { js: '/* autodeploy_magic, Apache-2.0. Contains uPlot, MIT, (c) Leon Sorokin. */' },
   logLevel: 'info',
 };

@@ -9,6 +9,7 @@ import type { Series, View } from './api/types';
 import { hideTwin } from './panel/twin';
 import { Panel } from './panel/panel';
 import chartStyle from './chart/chart.css';
+import healthStyle from './panel/health.css';
 import panelStyle from './panel/layout.css';
 import partsStyle from './panel/parts.css';
 import themeStyle from './panel/theme.css';
@@ -144,6 +145,6 @@ function addStyle(el: HTMLElement): void {
   if (place.querySelector(`style.${STYLE}`) !== null) return;
   const style = document.createElement('style');
   style.className = STYLE;
-  style.textContent = [uplotStyle, themeStyle, panelStyle, partsStyle, chartStyle].join('\n');
+  style.textContent = [uplotStyle, themeStyle, panelStyle, partsStyle, healthStyle, chartStyle].join('\n');
   place.append(style);
 }

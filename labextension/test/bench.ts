@@ -1,13 +1,14 @@
 // A panel on the bench: the golden deployment, a transport played by hand, and hands that press its buttons.
 
 import { Drawing, golden, HandTransport, settle } from './stand';
-import type { Status, View } from '../src/api/types';
+import type { Health, Status, View } from '../src/api/types';
 import { Panel, type PanelOptions } from '../src/panel/panel';
 
 export let transport: HandTransport;
 export let drawing: Drawing;
 export let panel: Panel;
 export let view: View;
+export let health: Health;
 export const opened: string[] = [];
 export const copied: string[] = [];
 
@@ -15,7 +16,7 @@ export const copied: string[] = [];
 export function begin(): void {
   transport = new HandTransport();
   drawing = new Drawing();
-  view = golden().view;
+  ({ view, health } = golden());
   opened.length = copied.length = 0;
   transport.answer = (_, path) => (path.endsWith('/view') ? structuredClone(view) : undefined);
 }
@@ -71,4 +72,11 @@ export function text(selector: string): string {
 
 export function key(node: Element, name: string, more: KeyboardEventInit = {}): void {
   node.dispatchEvent(new KeyboardEvent('keydown', { key: name, bubbles: true, cancelable: true, ...more }));
+}
+
+/** Answer the health from now on, as `health` is then. */
+export function withHealth(): void {
+  const before = transport.answer;
+  transport.answer = (method, path, body) =>
+    path.endsWith('/health') ? structuredClone(health) : before(method, path, body);
 }

@@ -51,6 +51,7 @@ describe('figures and charts', () => {
       'p99 50.0 ms',
       'requests 19 /s',
       'errors 1.0 %',
+      'F1, 412 labels 0.931',
       'memory 61 MB',
       'of one core 34 %',
       'disk free –',

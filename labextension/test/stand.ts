@@ -8,11 +8,13 @@ import {
   type Column,
   type ErrorPayload,
   type Glance,
+  type Health,
   type Message,
   type Point,
   type Probe,
   type Progress,
   type Series,
+  type Unlabelled,
   type View,
 } from '../src/api/types';
 import type { Frame, PlotEvents, PlotMaker } from '../src/chart/plot';
@@ -22,6 +24,8 @@ export interface Golden {
   view: View;
   series: Series;
   probe: Probe;
+  health: Health;
+  unlabelled: Unlabelled[];
   error: ErrorPayload;
 }
 

@@ -15,6 +15,7 @@ COMMANDS = [
     "autodeploy:copy-url",
     "autodeploy:deploy",
     "autodeploy:logs",
+    "autodeploy:notifications",
     "autodeploy:open-page",
     "autodeploy:open-panel",
     "autodeploy:remove",

@@ -1,4 +1,4 @@
-// The records of autodeploy_magic/live.py and of contracts.py that a page sees, one to one.
+// The records of autodeploy_magic/live.py, health.py and contracts.py that a page sees, one to one.
 // tests/golden/live.json holds one of each. Units are in the names: `_s` seconds, `_bytes` bytes.
 
 export const COLUMNS = [
@@ -36,6 +36,9 @@ export type Kind =
   | 'tuned'
   | 'retuned'
   | 'restarted'
+  | 'slo'
+  | 'recovery'
+  | 'alert'
   | 'started'
   | 'stopped'
   | 'worker_died'
@@ -43,6 +46,8 @@ export type Kind =
   | 'incident';
 export type Severity = 'info' | 'warning' | 'critical';
 export type SloState = 'unset' | 'met' | 'burning' | 'broken';
+/** What is done about a fault: nothing, an action is proposed, or it is taken where its rule allows that. */
+export type Recovery = 'off' | 'suggest' | 'act';
 export type Trust = 'green' | 'amber' | '';
 
 /** A JSON value. */
@@ -151,7 +156,11 @@ export interface Glance {
   trust: Trust;
   slo: string;
   slo_state: SloState;
-  alerts: LiveEvent[];
+  /** Those that fire and are not silenced. */
+  alerts: Alert[];
+  /** The leading figure in words: "F1 0.931, 412 labels"; "" where there is none. */
+  quality: string;
+  recovery: Recovery;
   changed_s: number;
   local: boolean;
 }
@@ -229,4 +238,164 @@ export interface ErrorPayload {
   why: string;
   fix: string;
   details?: Record<string, Json>;
+}
+
+/** A fault that people are told of, from its first second to its last. */
+export interface Alert {
+  id: string;
+  name: string;
+  rule: string;
+  detector: string;
+  metric: string;
+  severity: Severity;
+  state: 'firing' | 'resolved';
+  text: string;
+  value: number | null;
+  limit: number | null;
+  version: number;
+  worker: number;
+  request: string;
+  objective: '' | 'given' | 'learned';
+  since_s: number;
+  until_s: number;
+  times: number;
+  silenced_until_s: number;
+  drill: boolean;
+  incident: string;
+}
+
+/** What was done about a fault: metric → rule → action → result, with the figures before and after by metric. */
+export interface Incident {
+  id: string;
+  name: string;
+  rule: string;
+  metric: string;
+  severity: Severity;
+  text: string;
+  opened_s: number;
+  acted_s: number;
+  closed_s: number;
+  action: string;
+  did: string;
+  why: string;
+  outcome: 'open' | 'suggested' | 'helped' | 'resolved' | 'no_help' | 'undone' | 'failed' | 'held';
+  before: Record<string, number | null>;
+  after: Record<string, number | null>;
+  version: number;
+  request: string;
+  undo: boolean;
+  drill: boolean;
+}
+
+/** One objective as it is now. `burn_*` and `budget_left` (0 to 1) are null for one that has no error budget. */
+export interface ObjectiveState {
+  text: string;
+  metric: string;
+  state: 'unknown' | 'met' | 'burning' | 'broken';
+  limit: number;
+  value: number | null;
+  burn_fast: number | null;
+  burn_slow: number | null;
+  budget_left: number | null;
+  learned: boolean;
+}
+
+/** One measure of quality with its 95 % confidence interval; `estimated` needed no label. */
+export interface Figure {
+  metric: string;
+  value: number;
+  low: number | null;
+  high: number | null;
+  labels: number;
+  estimated: boolean;
+}
+
+/** `counts[true][answered]`, in the order of `classes`. */
+export interface Confusion {
+  classes: string[];
+  counts: number[][];
+}
+
+export interface Slice {
+  column: string;
+  value: string;
+  labels: number;
+  figures: Figure[];
+}
+
+/** How right a deployment answers; `version` 0 is all versions together. */
+export interface Quality {
+  name: string;
+  version: number;
+  task: string;
+  labels: number;
+  answered: number;
+  late: number;
+  changed: number;
+  unmatched: number;
+  window: number;
+  figures: Figure[];
+  estimated: Figure[];
+  confusion: Confusion | null;
+  slices: Slice[];
+  versions: Quality[];
+}
+
+export interface ColumnDrift {
+  column: string;
+  method: string;
+  value: number;
+  limit: number;
+  state: 'same' | 'drifting' | 'drifted';
+  p_value: number | null;
+  rows: number;
+  reference: number;
+  text: string;
+}
+
+/** A row that was answered and has no label yet. */
+export interface Unlabelled {
+  request: string;
+  row: number;
+  at_s: number;
+  version: number;
+  inputs: Record<string, Json>;
+  prediction: Json;
+  confidence: number | null;
+}
+
+/** What GET …/unlabelled answers; no classes: any value may be the label. */
+export interface ToLabel {
+  rows: Unlabelled[];
+  classes: string[];
+}
+
+/** Everything of how one deployment does. `faults` are parts of the watch itself that failed, by name. */
+export interface Health {
+  name: string;
+  slo: string;
+  slo_state: SloState;
+  objectives: ObjectiveState[];
+  recovery: Recovery;
+  alerts: Alert[];
+  incidents: Incident[];
+  quality: Quality | null;
+  drift: ColumnDrift[];
+  faults: Record<string, string>;
+}
+
+/** How a fault that was caused on purpose was noticed and healed; null for what did not happen in time. */
+export interface Drill {
+  kind: string;
+  detected_s: number | null;
+  recovered_s: number | null;
+  requests: number;
+  lost: number;
+  text: string;
+}
+
+/** A cell that asks the live object what a request asked. */
+export interface Repro {
+  code: string;
+  request: string;
 }

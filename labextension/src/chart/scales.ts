@@ -72,9 +72,9 @@ function niceTop(value: number): number {
   return power * ([1, 1.2, 1.6, 2, 3, 4, 5, 6, 8, 10].find((step) => step * power >= value * 0.999999) ?? 10);
 }
 
-/** The greatest p99 that an SLO allows, in seconds: of "p99<50ms, errors<0.1%" it is 0.05; null for none. */
+/** The latency that an SLO allows, in seconds: of "p99<50ms, errors<0.1%" it is 0.05; null for none. */
 export function sloLimit(slo: string): { quantile: string; seconds: number; text: string } | null {
-  const found = /\b(p50|p95|p99)\s*<=?\s*([\d.]+)\s*(us|µs|ms|s)\b/i.exec(slo);
+  const found = /\b(p50|p90|p95|p999?)\s*<=?\s*([\d.]+)\s*(us|µs|ms|s)\b/i.exec(slo);
   if (found === null) return null;
   const [, quantile = '', number = '', unit = ''] = found;
   const scale = { us: 1e-6, µs: 1e-6, ms: 1e-3, s: 1 }[unit.toLowerCase()] ?? 1;

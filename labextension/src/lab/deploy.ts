@@ -11,6 +11,7 @@ import { deployCell, LOAD, type Choice } from '../deploy/cell';
 import { DeployForm, type FormOptions } from '../deploy/form';
 import type { Found } from '../deploy/found';
 import { proposeName } from '../deploy/name';
+import { insertBelow } from './cells';
 import { deployIcon } from './icons';
 import { askKernel, pythonKernel } from './kernel';
 import { showError } from './say';
@@ -141,31 +142,7 @@ async function writeAndRun(
   loaded: boolean,
   trans: Trans,
 ): Promise<void> {
-  const notebook = panel.content;
-  const model = notebook.model;
-  if (model === null || model.readOnly)
-    throw new DeployError({
-      error: 'ReadOnly',
-      what: trans('%1 cannot be written to', panel.title.label),
-      why: trans('the cell that deploys belongs into the notebook'),
-      fix: trans('save the notebook under another name, and press Deploy there'),
-    });
   const sources = loaded ? [deployCell(choice)] : [LOAD, deployCell(choice)];
-  const active = notebook.activeCell;
-  const unused = active?.model.type === 'code' && active.model.sharedModel.getSource().trim() === '';
-  const at = Math.max(0, notebook.activeCellIndex + 1);
-  model.sharedModel.transact(() => {
-    model.sharedModel.insertCells(
-      at,
-      sources.map((source) => ({ cell_type: 'code', source, metadata: { trusted: true } })),
-    );
-    if (unused) model.sharedModel.deleteCell(at - 1); // the empty cell that the person was in
-  });
-  const first = unused ? at - 1 : at;
-  notebook.mode = 'command';
-  notebook.activeCellIndex = first + sources.length - 1;
-  notebook.deselectAll();
-  const cells = notebook.widgets.slice(first, first + sources.length);
-  cells.at(-1)?.node.scrollIntoView({ block: 'nearest' });
-  await NotebookActions.runCells(notebook, cells, panel.sessionContext);
+  const cells = insertBelow(panel, sources, trans);
+  await NotebookActions.runCells(panel.content, cells, panel.sessionContext);
 }

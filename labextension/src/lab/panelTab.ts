@@ -7,11 +7,13 @@ import {
   type JupyterFrontEndPlugin,
 } from '@jupyterlab/application';
 import { Clipboard, ICommandPalette, InputDialog, MainAreaWidget, WidgetTracker } from '@jupyterlab/apputils';
+import { INotebookTracker } from '@jupyterlab/notebook';
 import type { IDisposable } from '@lumino/disposable';
 import type { Message } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
 
 import { Panel } from '../panel/panel';
+import { insertBelow } from './cells';
 import { servingIcon } from './icons';
 import { place } from './place';
 import { errorBody, showError } from './say';
@@ -26,6 +28,7 @@ export class PanelBody extends Widget {
     public seconds: number,
     private readonly deployments: IDeployments,
     private readonly chosen: () => void,
+    private readonly toCell: (code: string) => Promise<string>,
   ) {
     super();
     this.addClass('adm-theme');
@@ -90,6 +93,7 @@ export class PanelBody extends Widget {
         this.seconds = seconds;
         this.chosen();
       },
+      toCell: this.toCell,
       copy: (text) => {
         Clipboard.copyToSystem(text);
         return Promise.resolve();
@@ -110,13 +114,14 @@ export const panelTab: JupyterFrontEndPlugin<void> = {
   description: "A deployment's panel as a tab.",
   autoStart: true,
   requires: [IDeployments],
-  optional: [ILabShell, ILayoutRestorer, ICommandPalette],
+  optional: [ILabShell, ILayoutRestorer, ICommandPalette, INotebookTracker],
   activate: (
     app: JupyterFrontEnd,
     deployments: IDeployments,
     labShell: ILabShell | null,
     restorer: ILayoutRestorer | null,
     palette: ICommandPalette | null,
+    notebooks: INotebookTracker | null,
   ) => {
     const { trans, choices } = deployments;
     const tracker = new WidgetTracker<MainAreaWidget<PanelBody>>({ namespace: 'autodeploy-panels' });
@@ -147,8 +152,22 @@ export const panelTab: JupyterFrontEndPlugin<void> = {
       args: { isPalette: true },
     });
 
+    /** Put a code into the notebook that was used last; where there is none, onto the clipboard. */
+    function toCell(code: string): Promise<string> {
+      const notebook = notebooks?.currentWidget ?? null;
+      if (notebook === null || notebook.isDisposed) {
+        Clipboard.copyToSystem(code);
+        return Promise.resolve(
+          trans('No notebook is open: the code is copied. Paste it into a cell, and run it'),
+        );
+      }
+      insertBelow(notebook, [code], trans);
+      return Promise.resolve(trans('A cell is in %1 now: run it there', notebook.title.label));
+    }
+
     function make(name: string, seconds: number): MainAreaWidget<PanelBody> {
-      const content: PanelBody = new PanelBody(name, seconds, deployments, () => void tracker.save(tab));
+      const save = (): void => void tracker.save(tab);
+      const content: PanelBody = new PanelBody(name, seconds, deployments, save, toCell);
       const tab = new MainAreaWidget({ content });
       tab.toolbar.hide(); // the panel has its own
       tab.id = `autodeploy-panel-${name}`;

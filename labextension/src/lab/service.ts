@@ -11,6 +11,7 @@ import { ServerTransport } from '../api/server';
 import { LiveStore } from '../api/store';
 import { DeployError, type Trans } from '../api/transport';
 import type { Link } from '../sidebar/list';
+import { Seen } from './seen';
 import { Choices } from './settings';
 import { IDeployments, PLUGIN } from './tokens';
 
@@ -20,6 +21,7 @@ export class Deployments implements IDeployments {
   readonly transport: ServerTransport;
   readonly store: LiveStore;
   readonly choices = new Choices();
+  readonly seen: Seen;
   /** Why there is no link. */
   refusal: DeployError | null = null;
   private _link: Link = 'checking';
@@ -43,6 +45,7 @@ export class Deployments implements IDeployments {
       WebSocket: settings.WebSocket,
     });
     this.store = new LiveStore(this.transport);
+    this.seen = new Seen(this);
   }
 
   get link(): Link {

@@ -5,9 +5,10 @@ import { Signal, type ISignal } from '@lumino/signaling';
 
 export class Choices {
   private settings: ISettingRegistry.ISettings | null = null;
-  private readonly _changed = new Signal<this, void>(this);
+  private readonly _changed = new Signal<this, 'page' | 'person'>(this);
 
-  get changed(): ISignal<this, void> {
+  /** Whether the person changed them, or the page has read what was saved. */
+  get changed(): ISignal<this, 'page' | 'person'> {
     return this._changed;
   }
 
@@ -29,6 +30,11 @@ export class Choices {
     return this.read('statusBar', true);
   }
 
+  /** Whether the browser is to tell of critical alerts. */
+  get notifications(): boolean {
+    return this.read('notifications', false);
+  }
+
   get confirmStop(): boolean {
     return this.read('confirmStop', true);
   }
@@ -39,8 +45,12 @@ export class Choices {
 
   attach(settings: ISettingRegistry.ISettings): void {
     this.settings = settings;
-    settings.changed.connect(() => this._changed.emit());
-    this._changed.emit();
+    settings.changed.connect(() => this._changed.emit('person'));
+    this._changed.emit('page');
+  }
+
+  async set(key: string, value: boolean): Promise<void> {
+    await this.settings?.set(key, value);
   }
 
   private read<T extends number | boolean>(key: string, otherwise: T): T {

@@ -1,17 +1,15 @@
-// The status bar: how many deployments there are, and how the worst of them is.
+// The status bar: how many deployments there are, how the worst of them is, and how many alerts fire.
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { IStatusBar } from '@jupyterlab/statusbar';
-import { Poll } from '@lumino/polling';
 import { Signal } from '@lumino/signaling';
 import { Widget } from '@lumino/widgets';
 
-import type { Glance, State } from '../api/types';
-import { h, setText } from '../panel/dom';
+import type { Alert, Glance, State } from '../api/types';
+import { h, setHidden, setText } from '../panel/dom';
+import { severityMark } from '../panel/measure';
+import { worst as worstOf } from '../sidebar/figures';
 import { Commands, IDeployments } from './tokens';
-
-/** A glance now and then, and not the live stream: that makes the supervisor measure each second. */
-const EVERY_MS = 10_000;
 
 const WORST: readonly State[] = ['failed', 'degraded', 'starting', 'running', 'stopped'];
 
@@ -21,13 +19,14 @@ export class StatusItem extends Widget {
   private readonly button = h('button', { class: 'adm-theme adm-Status', attrs: { type: 'button' } });
   private readonly dot = h('span', { class: 'adm-Row-dot', attrs: { 'aria-hidden': 'true' } });
   private readonly text = h('span');
+  private readonly alerts = h('span', { class: 'adm-Status-alerts', hidden: true });
 
   constructor(
     private readonly deployments: IDeployments,
     open: () => void,
   ) {
     super();
-    this.button.append(this.dot, this.text);
+    this.button.append(this.dot, this.text, this.alerts);
     this.button.addEventListener('click', open);
     this.node.append(this.button);
   }
@@ -47,13 +46,29 @@ export class StatusItem extends Widget {
         this.text,
         (glances.length === 1 ? trans('1 deployment') : trans('%1 deployments', glances.length)) + told,
       );
+      this.tellAlerts(glances.flatMap((glance) => glance.alerts));
       this.button.title = glances
-        .map((glance) => `${glance.status.name}: ${stateWord(glance.status.state, trans)}`)
+        .flatMap((glance) => [
+          `${glance.status.name}: ${stateWord(glance.status.state, trans)}`,
+          ...glance.alerts.map((alert) => `  ${severityMark(alert.severity, trans).word}: ${alert.text}`),
+        ])
         .join('\n');
     }
     if (active === this.active) return;
     this.active = active;
     this.activeChanged.emit();
+  }
+
+  /** How many fire, with the sign of the worst. */
+  private tellAlerts(alerts: readonly Alert[]): void {
+    const { trans } = this.deployments;
+    const worst = worstOf(alerts);
+    setHidden(this.alerts, worst === null);
+    if (worst === null) return;
+    const { sign, tone } = severityMark(worst.severity, trans);
+    const count = alerts.length === 1 ? trans('1 alert') : trans('%1 alerts', alerts.length);
+    setText(this.alerts, `${sign} ${count}`);
+    this.alerts.className = `adm-Status-alerts adm-${tone}`;
   }
 }
 
@@ -76,7 +91,6 @@ export const status: JupyterFrontEndPlugin<void> = {
   optional: [IStatusBar],
   activate: (app: JupyterFrontEnd, deployments: IDeployments, statusBar: IStatusBar | null) => {
     if (statusBar === null) return;
-    const { store } = deployments;
     const item = new StatusItem(deployments, () => void app.commands.execute(Commands.show));
     item.id = 'autodeploy-status';
     statusBar.registerStatusItem('autodeploy-magic:status', {
@@ -86,38 +100,13 @@ export const status: JupyterFrontEndPlugin<void> = {
       isActive: () => item.active,
       activeStateChanged: item.activeChanged,
     });
-    const following = (): boolean => store.complete && store.state === 'open';
-    const fromStore = (): void => {
-      if (following()) item.tell([...store.glances.values()]);
+    const { choices, seen } = deployments;
+    seen.changed.connect((_, glances) => item.tell(glances));
+    const follow = (): void => {
+      seen.want('status', choices.statusBar);
+      if (!choices.statusBar) item.tell(null);
     };
-    store.subscribe((change) => {
-      if (change.point === undefined) fromStore();
-    });
-    const look = async (): Promise<void> => {
-      if (!deployments.choices.statusBar) {
-        item.tell(null);
-        return;
-      }
-      if (deployments.link !== 'there' && (await deployments.check()) !== 'there') {
-        item.tell(null);
-        return;
-      }
-      if (following()) {
-        fromStore();
-        return;
-      }
-      item.tell(await deployments.transport.call<Glance[]>('GET', '/glances'));
-    };
-    const poll = new Poll({
-      name: 'autodeploy-magic:status',
-      factory: look,
-      frequency: { interval: EVERY_MS, backoff: true, max: 120_000 },
-      standby: 'when-hidden',
-    });
-    poll.ticked.connect((_, { phase }) => {
-      if (phase === 'rejected') item.tell(null);
-    });
-    deployments.choices.changed.connect(() => void poll.refresh());
-    deployments.linkChanged.connect(() => void poll.refresh());
+    follow();
+    choices.changed.connect(follow);
   },
 };

@@ -8,6 +8,7 @@ import type { ServerTransport } from '../api/server';
 import type { LiveStore } from '../api/store';
 import type { DeployError, Trans } from '../api/transport';
 import type { Link } from '../sidebar/list';
+import type { Seen } from './seen';
 import type { Choices } from './settings';
 
 export interface IDeployments {
@@ -15,6 +16,8 @@ export interface IDeployments {
   readonly store: LiveStore;
   readonly trans: Trans;
   readonly choices: Choices;
+  /** All deployments in a line each, now and then. */
+  readonly seen: Seen;
   /** Whether the Jupyter Server has the extension. */
   readonly link: Link;
   /** Why there is none; null where there is. */
@@ -46,5 +49,6 @@ export const Commands = {
   restart: 'autodeploy:restart',
   rollback: 'autodeploy:rollback',
   logs: 'autodeploy:logs',
+  notify: 'autodeploy:notifications',
   remove: 'autodeploy:remove',
 } as const;

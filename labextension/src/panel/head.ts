@@ -3,6 +3,7 @@
 import type { Glance } from '../api/types';
 import { h, setClass, setHidden, setText } from './dom';
 import { button, copyButton, disable, type Context, type Part } from './part';
+import { sloBadge, sloDialog } from './slo';
 import { Tag } from './tag';
 import { formatText, stateText, toneOf, trafficText } from './words';
 
@@ -25,7 +26,7 @@ export class Head implements Part {
   constructor(private readonly context: Context) {
     const { model, trans } = context;
     this.trust = new Tag();
-    this.slo = new Tag();
+    this.slo = new Tag(() => sloDialog(context));
     this.open_ = new Tag();
     this.copy = copyButton(context, () => this.url.textContent);
     this.copy.setAttribute('aria-label', trans('Copy the URL'));
@@ -68,7 +69,8 @@ export class Head implements Part {
     this.tag(this.version, status === null || status.version === 0 ? '' : `v${status.version}`);
     this.tag(this.format, status === null ? '' : formatText(status.format));
     this.trusting(glance);
-    this.slos(glance);
+    const { text, tone, more } = sloBadge(this.context);
+    this.slo.set(text, tone, more);
     this.open_.set(
       status !== null && !status.auth ? trans('no token') : '',
       'warn',
@@ -111,23 +113,6 @@ export class Head implements Part {
         ),
       );
     else this.trust.set('', 'mut', '');
-  }
-
-  private slos(glance: Glance | null): void {
-    const { trans, model } = this.context;
-    const words = {
-      unset: '',
-      met: trans('SLO met'),
-      burning: trans('SLO burning'),
-      broken: trans('SLO broken'),
-    };
-    const tones = { unset: 'mut', met: 'ok', burning: 'warn', broken: 'bad' } as const;
-    const signs = { unset: '', met: '✓ ', burning: '! ', broken: '✗ ' };
-    const serves = model.link === 'live' && toneOf(glance?.status.state ?? null) !== 'mut';
-    const state = serves ? (glance?.slo_state ?? 'unset') : 'unset';
-    const text = words[state] === '' ? '' : signs[state] + words[state];
-    const alerts = (glance?.alerts ?? []).map((alert) => alert.text).filter((told) => told !== '');
-    this.slo.set(text, tones[state], [glance?.slo ?? '', ...alerts].join('\n'));
   }
 
   /** Where the reader's browser reaches it: on another machine, through the Jupyter Server. */

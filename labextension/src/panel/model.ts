@@ -3,6 +3,7 @@
 import type { LiveStore } from '../api/store';
 import { DeployError, type Disposable, type Method, type Trans } from '../api/transport';
 import type { Glance, LiveEvent, Progress, Series, View } from '../api/types';
+import { HealthWatch } from './health';
 
 /** How the panel stands to its deployment. */
 export type Link =
@@ -18,7 +19,17 @@ export type Link =
   | 'saved';
 
 /** The changes of which one at a time may be under way. */
-export type Kind = 'start' | 'stop' | 'restart' | 'scale' | 'tune' | 'rollback' | 'promote' | 'containerize';
+export type Kind =
+  | 'start'
+  | 'stop'
+  | 'restart'
+  | 'scale'
+  | 'tune'
+  | 'rollback'
+  | 'promote'
+  | 'containerize'
+  | 'drill'
+  | 'incident';
 
 export interface Pending {
   kind: Kind;
@@ -35,6 +46,8 @@ export interface Notice {
   fix: string;
   /** Something to copy: the name of an image. */
   code: string;
+  /** It stays until it is dismissed. */
+  keep: boolean;
 }
 
 export interface Saved {
@@ -57,6 +70,7 @@ export class Model implements Disposable {
   notices: Notice[] = [];
   /** When the figures on the screen were true, in milliseconds since the epoch; 0: never. */
   asOfMs = 0;
+  readonly health: HealthWatch;
 
   private glanceSeen: Glance | null = null;
   private wasLive = false;
@@ -66,6 +80,8 @@ export class Model implements Disposable {
   private reading: ReturnType<typeof setTimeout> | undefined;
   private lostMs = 0;
   private endedMs = 0;
+  /** Small changes made here that are under way. */
+  private own = 0;
   private readonly sinceMs = Date.now();
   private count = 0;
   private disposed = false;
@@ -77,6 +93,12 @@ export class Model implements Disposable {
     public saved: Saved,
   ) {
     this.view = saved.view;
+    this.health = new HealthWatch(
+      name,
+      store,
+      (method, what, body) => this.call(method, what, body),
+      () => this.changed(),
+    );
     this.subscription = store.subscribe((change) => {
       const mine = (names: string[] | undefined): boolean => names?.includes(name) ?? false;
       if (mine(change.glances) || change.event?.name === name) this.readSoon();
@@ -111,7 +133,7 @@ export class Model implements Disposable {
 
   /** Whether a change made here is under way, or ended just now: the stream tells of it too. */
   private get acting(): boolean {
-    return this.pending !== null || Date.now() - this.endedMs < ECHO_MS;
+    return this.pending !== null || this.own > 0 || Date.now() - this.endedMs < ECHO_MS;
   }
 
   /** What happened, oldest first. */
@@ -141,23 +163,35 @@ export class Model implements Disposable {
     return this.store.transport.call<T>(method, path, body, onProgress);
   }
 
+  /** A small change, of which its caller tells how it ended. */
+  async change<T>(what: string, body: unknown): Promise<T> {
+    this.own += 1;
+    try {
+      return await this.call<T>('POST', what, body);
+    } finally {
+      this.own -= 1;
+      this.endedMs = Date.now();
+    }
+  }
+
   /**
    * Perform a change, show its steps, and tell how it ended; null where it failed, or another is under way.
    *
-   * `done` says what it did, from its result.
+   * `done` says what it did, from its result; `what` is the rest of the call's path.
    */
   async act<T>(
     kind: Kind,
     title: string,
     body: unknown,
     done: (result: T) => string | Partial<Notice>,
+    what = `/${kind}`,
   ): Promise<T | null> {
     if (!this.able) return null;
     const pending: Pending = { kind, title, startedS: this.store.now(), steps: new Map() };
     this.pending = pending;
     this.changed();
     try {
-      const result = await this.call<T>('POST', `/${kind}`, body, (step) => {
+      const result = await this.call<T>('POST', what, body, (step) => {
         pending.steps.set(step.step, step);
         this.changed();
       });
@@ -186,12 +220,23 @@ export class Model implements Disposable {
 
   notify(told: Partial<Notice>): void {
     this.count += 1;
-    const notice: Notice = { id: this.count, tone: 'ok', what: '', why: '', fix: '', code: '', ...told };
+    const notice: Notice = {
+      id: this.count,
+      tone: 'ok',
+      what: '',
+      why: '',
+      fix: '',
+      code: '',
+      keep: false,
+      ...told,
+    };
     const same = (other: Notice): boolean => other.what === notice.what && other.tone === notice.tone;
-    this.notices = [...this.notices.filter((other) => other.tone === 'bad' && !same(other)), notice].slice(
-      -3,
-    );
-    if (notice.tone === 'ok' && notice.code === '') this.after(OUTCOME_MS, () => this.dismiss(notice.id));
+    this.notices = [
+      ...this.notices.filter((other) => (other.tone === 'bad' || other.keep) && !same(other)),
+      notice,
+    ].slice(-3);
+    if (notice.tone === 'ok' && notice.code === '' && !notice.keep)
+      this.after(OUTCOME_MS, () => this.dismiss(notice.id));
     this.changed();
   }
 
@@ -212,12 +257,14 @@ export class Model implements Disposable {
     this.store.stop();
     this.store.start();
     this.readSoon(0);
+    this.health.readSoon(0);
   }
 
   dispose(): void {
     this.disposed = true;
     clearTimeout(this.reading);
     for (const timer of this.timers) clearTimeout(timer);
+    this.health.dispose();
     this.subscription.dispose();
     this.store.stop();
     this.listeners.clear();

@@ -5,6 +5,7 @@ import { plain, type Disposable, type Trans, type Transport } from '../api/trans
 import type { Series, View } from '../api/types';
 import type { PlotMaker } from '../chart/plot';
 import { Plots } from '../chart/plots';
+import { Alerts } from './alerts';
 import { Dialogs } from './dialog';
 import { h, setHidden } from './dom';
 import { Drawer } from './drawer';
@@ -14,6 +15,7 @@ import { Model } from './model';
 import { Banner, Notices } from './notices';
 import { copyText, type Context, type Part } from './part';
 import { ProgressList } from './progress';
+import { sloLine } from './slo';
 import { Tiles } from './tiles';
 import { Toolbar } from './toolbar';
 import { Versions } from './versions';
@@ -34,6 +36,8 @@ export interface PanelOptions {
   view?: View | null;
   /** Where a browser on another machine reaches the deployment. */
   proxyUrl?: string | null;
+  /** Puts a code into a new cell, and says where; without it the code is copied. */
+  toCell?: (code: string) => Promise<string>;
   /** Ask before Stop. */
   confirmStop?: boolean;
   /** What draws the charts. */
@@ -43,6 +47,7 @@ export interface PanelOptions {
 export class Panel implements Disposable {
   readonly node: HTMLElement;
   private readonly model: Model;
+  private readonly context: Context;
   private readonly plots: Plots;
   private readonly parts: Part[];
   private readonly body: HTMLElement;
@@ -72,13 +77,16 @@ export class Panel implements Disposable {
       copy: options.copy ?? copyText,
       openUrl: options.openUrl ?? ((url) => window.open(url, '_blank', 'noopener')),
       proxyUrl: options.proxyUrl ?? null,
+      toCell: options.toCell ?? null,
     };
+    this.context = context;
     // JupyterLab's own keys stay off: "a" on a button of an output would add a cell.
     this.node = h('div', {
       class: 'adm-panel',
       attrs: {
         role: 'region',
         'aria-label': trans('Deployment %1', options.name),
+        'data-deployment': options.name,
         'data-lm-suppress-shortcuts': 'true',
       },
     });
@@ -96,9 +104,10 @@ export class Panel implements Disposable {
       this.plots.setSeconds(chosen);
       options.onSeconds?.(chosen);
     });
-    const [head, banner, notices, jobs] = [
+    const [head, banner, alerts, notices, jobs] = [
       new Head(context),
       new Banner(context),
+      new Alerts(context),
       new Notices(context),
       new ProgressList(context),
     ];
@@ -107,11 +116,12 @@ export class Panel implements Disposable {
       new Happenings(context),
       new Versions(context),
     ];
-    this.parts = [head, toolbar, banner, notices, jobs, tiles, happenings, versions];
+    this.parts = [head, toolbar, banner, alerts, notices, jobs, tiles, happenings, versions];
     this.body.append(
       head.node,
       toolbar.node,
       banner.node,
+      alerts.node,
       notices.node,
       jobs.node,
       this.drawer.node,
@@ -173,7 +183,7 @@ export class Panel implements Disposable {
     setHidden(plots.node, link === 'saved' && model.saved.history === null);
     plots.update({
       state: link === 'live' ? (glance?.status.state ?? null) : null,
-      slo: glance?.slo ?? '',
+      slo: sloLine(this.context),
       events: model.events,
       since: model.since,
     });

@@ -23,6 +23,8 @@ export interface Context {
   openUrl: (url: string) => void;
   /** Where a browser reaches the deployment through the Jupyter Server; null where it cannot. */
   proxyUrl: string | null;
+  /** Puts a code into a new cell of the open notebook; null where the panel cannot. It says what it did. */
+  toCell: ((code: string) => Promise<string>) | null;
 }
 
 /** A button. Double clicks do one thing: what they start is under way, or shown already. */
@@ -40,6 +42,20 @@ export function button(
       click: (event) => {
         if ((event.currentTarget as Element).getAttribute('aria-disabled') === 'true') return;
         click();
+      },
+    },
+  });
+}
+
+/** A button that reads as a link. */
+export function link(text: string, click: () => void, label?: string): HTMLButtonElement {
+  return h('button', {
+    class: 'adm-link',
+    text,
+    attrs: { type: 'button', 'aria-label': label },
+    on: {
+      click: (event) => {
+        if ((event.currentTarget as Element).getAttribute('aria-disabled') !== 'true') click();
       },
     },
   });

@@ -1,4 +1,4 @@
-// A badge that tells more when it is pointed at, focused or pressed.
+// A badge that tells more when it is pointed at, focused or pressed; or whose press opens what it is about.
 
 import { freshId, h, keepWithin, setClass, setHidden, setText } from './dom';
 
@@ -7,14 +7,18 @@ export class Tag {
   private readonly button: HTMLButtonElement;
   private readonly plain: HTMLElement;
   private readonly bubble: HTMLElement;
+  private readonly opens: boolean;
 
-  constructor() {
+  constructor(open?: () => void) {
     const id = freshId('tip');
     this.bubble = h('span', { class: 'adm-bubble', hidden: true, attrs: { role: 'tooltip', id } });
     this.button = h('button', {
       attrs: { type: 'button', 'aria-describedby': id },
       on: {
-        click: () => this.show(this.bubble.hidden),
+        click: () => {
+          this.show(open === undefined && this.bubble.hidden);
+          open?.();
+        },
         mouseenter: () => this.show(true),
         mouseleave: () => this.show(false),
         focus: () => this.show(this.button.matches(':focus-visible')),
@@ -26,6 +30,8 @@ export class Tag {
         },
       },
     });
+    if (open !== undefined) this.button.setAttribute('aria-haspopup', 'dialog');
+    this.opens = open !== undefined;
     this.plain = h('span');
     this.node = h('span', { class: 'adm-tip-host', hidden: true }, this.plain, this.button, this.bubble);
   }
@@ -35,9 +41,10 @@ export class Tag {
     setHidden(this.node, text === '');
     setText(this.button, text);
     setText(this.plain, text);
-    setHidden(this.button, more === '');
-    setHidden(this.plain, more !== '');
-    for (const node of [this.button, this.plain]) setClass(node, `adm-tag adm-${tone}`);
+    setHidden(this.button, more === '' && !this.opens);
+    setHidden(this.plain, more !== '' || this.opens);
+    for (const node of [this.button, this.plain])
+      setClass(node, `adm-tag adm-${tone}${this.opens ? ' adm-opens' : ''}`);
     setText(this.bubble, more);
   }
 

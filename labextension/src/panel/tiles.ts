@@ -2,9 +2,10 @@
 
 import type { Ring } from '../api/ring';
 import type { Column, Series } from '../api/types';
-import { h, setAttr, setText } from './dom';
+import { h, setAttr, setClass, setHidden, setText } from './dom';
 import { coresText, countText, durationText, percentText, rateText, sizeText, UNKNOWN } from './format';
-import type { Context, Part } from './part';
+import { disable, type Context, type Part } from './part';
+import { leading, qualityDialog } from './quality';
 
 /** What the tiles are over, in seconds; they say so. */
 export const TILE_S = 10;
@@ -69,6 +70,7 @@ interface Tile {
 export class Tiles implements Part {
   readonly node: HTMLElement;
   private readonly tiles: Tile[] = [];
+  private readonly quality: { node: HTMLElement; button: HTMLButtonElement; label: HTMLElement };
 
   constructor(private readonly context: Context) {
     const { trans } = context;
@@ -93,6 +95,8 @@ export class Tiles implements Part {
       (f) => percentText(f.errors ?? (f.requests === 0 ? 0 : null)),
       (f) => ((f.errors ?? 0) > 0 ? 'bad' : ''),
     );
+    this.quality = this.qualityTile();
+    list.append(this.quality.node);
     add(trans('memory'), trans('Resident memory of its processes, the latest'), (f) => sizeText(f.memory));
     add(trans('of one core'), trans('CPU of its processes, mean %1', over), (f) => coresText(f.cpu));
     add(trans('disk free'), trans('Free on the disk of the state folder, the latest'), (f) =>
@@ -110,14 +114,40 @@ export class Tiles implements Part {
   }
 
   update(): void {
-    const { model } = this.context;
+    const { model, trans } = this.context;
     const { history } = model.saved;
+    disable(this.quality.button, model.link === 'live' ? '' : trans('There is no connection'));
     if (model.link === 'lost' || model.link === 'away' || model.link === 'gone') return; // the last known stay
+    this.showQuality();
     const figures =
       model.link === 'saved'
         ? figuresOf(() => [])
         : ringFigures(model.store.points(model.name), model.store.now());
     this.show(model.link === 'saved' && history !== null ? seriesFigures(history) : figures);
+  }
+
+  /** How right it answers: pressed, it shows everything behind the figure. */
+  private qualityTile(): { node: HTMLElement; button: HTMLButtonElement; label: HTMLElement } {
+    const { trans } = this.context;
+    const label = h('dt');
+    const button = h('button', {
+      class: 'adm-tile-button',
+      attrs: { type: 'button', 'aria-haspopup': 'dialog' },
+      on: { click: () => this.context.model.link === 'live' && qualityDialog(this.context) },
+    });
+    button.dataset['title'] = trans('How right it answers: figures, labels, and labelling');
+    return { node: h('div', { class: 'adm-tile', hidden: true }, label, h('dd', {}, button)), button, label };
+  }
+
+  private showQuality(): void {
+    const { node, button, label } = this.quality;
+    const found = leading(this.context);
+    setHidden(node, found === null);
+    if (found === null) return;
+    setText(button, found.value);
+    setText(label, found.label);
+    setAttr(button, 'aria-label', `${found.value}, ${found.label}`);
+    setClass(node, `adm-tile${found.estimated ? ' adm-estimate' : ''}`);
   }
 
   private show(figures: Figures): void {

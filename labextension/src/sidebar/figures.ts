@@ -2,7 +2,7 @@
 
 import type { Ring } from '../api/ring';
 import type { Trans } from '../api/transport';
-import type { Activity, Column, Glance, LiveEvent, Severity } from '../api/types';
+import type { Activity, Alert, Column, Glance, Severity } from '../api/types';
 import {
   durationText,
   momentText,
@@ -12,6 +12,7 @@ import {
   sizeText,
   UNKNOWN,
 } from '../panel/format';
+import { RANK } from '../panel/measure';
 
 /** A figure is of the last seconds; older ones say nothing of now. */
 const RECENT_S = 10;
@@ -56,7 +57,11 @@ export function stateText(glance: Glance, trans: Trans): string {
 /** What wants an eye: alerts first, then why the state is what it is. null for nothing. */
 export function concern(glance: Glance, trans: Trans): { text: string; severity: Severity } | null {
   const alert = worst(glance.alerts);
-  if (alert !== null && alert.text !== '') return alert;
+  if (alert !== null && alert.text !== '') {
+    const others = glance.alerts.length - 1;
+    const text = others > 0 ? trans('%1, and %2 more', alert.text, others) : alert.text;
+    return { text, severity: alert.severity };
+  }
   const { state, reason } = glance.status;
   if (reason !== '' && state !== 'running' && state !== 'stopped')
     return { text: reason, severity: state === 'failed' ? 'critical' : 'warning' };
@@ -67,13 +72,12 @@ export function concern(glance: Glance, trans: Trans): { text: string; severity:
   return null;
 }
 
-const RANK: Record<Severity, number> = { info: 0, warning: 1, critical: 2 };
-
-function worst(alerts: readonly LiveEvent[]): LiveEvent | null {
-  return alerts.reduce<LiveEvent | null>(
-    (found, alert) => (found === null || RANK[alert.severity] >= RANK[found.severity] ? alert : found),
-    null,
-  );
+/** The worst of some alerts; of those that are as bad, the newest. */
+export function worst(alerts: readonly Alert[]): Alert | null {
+  return alerts.reduce<Alert | null>((found, alert) => {
+    const more = found === null ? 1 : RANK[alert.severity] - RANK[found.severity];
+    return more > 0 || (more === 0 && alert.since_s >= (found?.since_s ?? 0)) ? alert : found;
+  }, null);
 }
 
 /** Versions beside the champion: "v12 canary 10%, v9 shadow"; "" for none. */
