@@ -13,8 +13,10 @@ from pathlib import Path
 
 from autodeploy_magic.errors import RequestRefused
 from autodeploy_magic.formats import FORMATS
-from autodeploy_magic.registry import EXPORTERS, PROTOCOLS, READERS, load
+from autodeploy_magic.policy import POLICY
+from autodeploy_magic.registry import CHANNELS, DETECTORS, EXPORTERS, PROTOCOLS, READERS, load
 from autodeploy_magic.settings import KNOBS
+from autodeploy_magic.slo import METRICS
 from autodeploy_magic.verbs import VERBS
 
 README = Path(__file__).parent.parent / "README.md"
@@ -68,10 +70,38 @@ def readers() -> str:
     return _table(("kind", "what it reads"), ((f"`{name}`", _first_sentence(one)) for name, one in found))
 
 
+def detectors() -> str:
+    """What faults are looked for, in the order they are."""
+    found = ((name, load(reference).about) for name, reference in DETECTORS.items())
+    rows = ((f"`{name}`", about.help, about.defaults, about.detects) for name, about in found)
+    return _table(("detector", "what it sees", "defaults", "how soon"), rows)
+
+
+def channels() -> str:
+    """The ways by which alerts reach people."""
+    modules = ((name, import_module(reference.partition(":")[0])) for name, reference in CHANNELS.items())
+    return _table(("channel", "how"), ((f"`{name}`", _first_sentence(module)) for name, module in modules))
+
+
+def policy() -> str:
+    """What recovery does about which fault."""
+    rows = (
+        (rule.when, "; ".join(f"`{step.action}` ({step.mode}): {step.reason}" for step in rule.steps))
+        for rule in POLICY.values()
+    )
+    return _table(("when", "what is done, in this order"), rows)
+
+
 def protocols() -> str:
     """What a deployment's port speaks."""
     modules = (import_module(reference.partition(":")[0]) for reference in PROTOCOLS.values())
     return _table(("what a client can call",), ((_first_sentence(module),) for module in modules))
+
+
+def objectives() -> str:
+    """What an SLO line can promise."""
+    rows = ((f"`{name}`", f"`{one.example}`", one.help, one.over) for name, one in METRICS.items())
+    return _table(("metric", "for example", "what it is", "measured over"), rows)
 
 
 def refusals() -> str:
@@ -81,8 +111,12 @@ def refusals() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "channels": channels,
+    "detectors": detectors,
     "exporters": exporters,
     "formats": formats,
+    "objectives": objectives,
+    "policy": policy,
     "readers": readers,
     "protocols": protocols,
     "refusals": refusals,
