@@ -20,7 +20,7 @@ GROUPS = {
     "serving": ["one_row", "tensors", "workers", "batching_http"],
     "looking": ["relay", "panel"],
     "observing": ["sampling", "day"],
-    "detect": ["detection"],
+    "detect": ["detection", "watching"],
     "robustness": ["swaps", "kills", "idle", "soak"],
 }
 HERE = Path(__file__).parent

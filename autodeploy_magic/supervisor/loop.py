@@ -101,7 +101,13 @@ class Loop:
 
     def describe(self) -> dict[str, Any]:
         """What the process says of itself."""
-        return {"pid": os.getpid(), "version": package_version(), "api": API, "zygotes": self.zygotes.pids()}
+        return {
+            "pid": os.getpid(),
+            "version": package_version(),
+            "api": API,
+            "zygotes": self.zygotes.pids(),
+            "watch_cpu_s": self.operating.cpu_s,
+        }
 
     async def containerize(self, name: str, engine: str | None, report: Report) -> dict[str, Any]:
         """Build an image of the version that is desired. Raises `UnknownDeployment` or `ShipFailed`."""

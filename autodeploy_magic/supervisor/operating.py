@@ -96,6 +96,11 @@ class Operating:
         await asyncio.wrap_future(self._watch.close())
         await asyncio.to_thread(self._sender.close)
 
+    @property
+    def cpu_s(self) -> float:
+        """CPU time that looking has taken so far."""
+        return self._watch.cpu_s
+
     # --- what is known
 
     def outlook(self, name: str) -> Outlook:
