@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 
@@ -38,13 +39,18 @@ def cell(incident: Incident, request: Recorded) -> str:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(request.at_s))
     failed = f"answered {request.status}" + (f": {request.error}" if request.error else "")
     lines = [
-        f"# {incident.name}, incident {incident.id}: {incident.text}",
-        f"# the request {request.id}, {when}, v{request.version}, was {failed}",
+        _comment(f"{incident.name}, incident {incident.id}: {incident.text}"),
+        _comment(f"the request {request.id}, {when}, v{request.version}, was {failed}"),
         "import autodeploy_magic as ad",
         "",
-        f'sent = ad.attach("{incident.name}").recorded("{request.id}")',
+        f'sent = ad.attach("{incident.name}").recorded({json.dumps(request.id)})',
         "sent.inputs  # the rows, as your model takes them" if request.inputs is not None else "sent.body",
     ]
     if request.inputs is not None:
         lines[-1:] = ["display(sent.inputs)  # the rows, as your model takes them", "model.predict(sent.inputs)"]
-    return "\n".join(line.replace("\r", " ") for line in lines) + "\n"
+    return "\n".join(lines) + "\n"
+
+
+def _comment(text: str) -> str:
+    """A text as a comment of one line, whatever it holds: what an error says may come from who sent the request."""
+    return "# " + " ".join("".join(c if c.isprintable() else " " for c in text).split())
