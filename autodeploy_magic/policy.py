@@ -91,7 +91,7 @@ POLICY: dict[str, Rule] = {
         ),
         Rule(
             "spoilt",
-            "answers fail or are late now, with no swap before it and no more work than before",
+            "answers fail now, or break a given SLO of latency on a machine that has cores free; no swap, no more work",
             (Step("restart", "act", "what a worker has come to carry along is gone then"),),
         ),
         Rule(

@@ -14,6 +14,7 @@ IDLE = "idle"
 FAILING = 0.05
 """So many answers that fail are no accident."""
 QUALITY = ("accuracy", "precision", "recall", "f1", "mae", "rmse", "r2")
+_FREE = 0.5
 LATE = ("p50", "p90", "p95", "p99", "p999")
 
 
@@ -49,12 +50,17 @@ def _demand(case: Case) -> bool:
 
 
 def _spoilt(case: Case) -> bool:
-    """Whether answers fail or are late still: a burn rate looks back on what is over."""
+    """Whether answers fail or are late still, and the workers may be why.
+
+    A burn rate looks back on what is over; and where the machine has no core free it is late for another's sake.
+    """
     alert = case.alert
     if case.baking or case.blamed or case.demand or alert.metric not in ("errors", *LATE):
         return False
     now = case.figures.get(alert.metric)
-    return now is not None and now > max(alert.limit or 0.0, FAILING / 5 if alert.metric == "errors" else 0.0)
+    if now is None or (alert.metric in LATE and (alert.objective != "given" or case.room.cores_free < _FREE)):
+        return False
+    return now > max(alert.limit or 0.0, FAILING / 5 if alert.metric == "errors" else 0.0)
 
 
 def _aged(case: Case) -> bool:

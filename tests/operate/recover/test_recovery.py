@@ -385,3 +385,25 @@ async def test_what_the_person_changed_is_theirs(kept: Store) -> None:
     machine.cpu, machine.waiting = 0.1, 0
     await machine.second(count=1500)
     assert machine.done == ["run 2"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "more", "free", "done"),
+    [
+        pytest.param("errors", {"limit": 0.01}, 6.0, ["restart"], id="a fifth fail"),
+        pytest.param("p99", {"limit": 0.001, "objective": "given"}, 6.0, ["restart"], id="late"),
+        pytest.param("p99", {"limit": 0.001, "objective": "given"}, 0.1, [], id="late on a busy machine"),
+        pytest.param("p99", {"limit": 0.001, "objective": "learned"}, 6.0, [], id="late, and nobody promised"),
+        pytest.param("p99", {"limit": 9.0, "objective": "given"}, 6.0, [], id="late no more"),
+    ],
+)
+@run
+async def test_workers_that_are_spoilt_are_replaced(
+    kept: Store, metric: str, more: dict[str, object], free: float, done: list[str]
+) -> None:
+    machine = Machine(kept)
+    machine.free = machine.free._replace(cores_free=free)
+    machine.failed = 20 if metric == "errors" else 0
+    await machine.second(count=40)
+    await machine.second(alert(f"slo:{metric}", metric=metric, detector="slo", since_s=machine.now_s, **more), count=5)
+    assert machine.done == done
