@@ -126,7 +126,7 @@ def alerts_of(
     if len(asked) > 1:
         raise InvalidOption(f"{' and '.join(asked)} do not go together", fix="ask for one after the other")
     if test:
-        return ShownTest(name, supervisor.test_alerts(name))
+        return ShownTest(name, supervisor.try_alerts(name))
     if silence:
         seconds = seconds_of(period, "--for")
         _check(supervisor, name, silence)

@@ -188,7 +188,7 @@ class Supervisor:
         """Tell nobody of one fault, or with "" of any, for so long; 0 ends a silence."""
         return self.call("POST", f"/deployments/{name}/silence", Health, {"rule": rule, "seconds": seconds})
 
-    def test_alerts(self, name: str) -> dict[str, str]:
+    def try_alerts(self, name: str) -> dict[str, str]:
         """Send a test message through every channel; what went wrong by channel, "" for one that worked."""
         return self.call("POST", f"/deployments/{name}/alerts/test", dict[str, dict[str, str]])["channels"]
 

@@ -84,7 +84,7 @@ class HealthApi:
             Route(f"{of}/slo", self.slo, methods=["POST"]),
             Route(f"{of}/recovery", self.recovery, methods=["POST"]),
             Route(f"{of}/silence", self.silence, methods=["POST"]),
-            Route(f"{of}/alerts/test", self.test_alerts, methods=["POST"]),
+            Route(f"{of}/alerts/test", self.try_alerts, methods=["POST"]),
             Route(f"{of}/incidents/{{incident}}/act", self.act, methods=["POST"]),
             Route(f"{of}/incidents/{{incident}}/undo", self.undo, methods=["POST"]),
             Route(f"{of}/unlabelled", self.unlabelled),
@@ -112,8 +112,8 @@ class HealthApi:
         found = await self._loop.operating.silence(name_of(request), body.rule, body.seconds)
         return at_once(lambda: msgspec.to_builtins(found))
 
-    async def test_alerts(self, request: Request) -> Response:
-        return await in_thread(lambda: {"channels": self._loop.operating.test_alerts(name_of(request))})
+    async def try_alerts(self, request: Request) -> Response:
+        return await in_thread(lambda: {"channels": self._loop.operating.try_alerts(name_of(request))})
 
     async def act(self, request: Request) -> Response:
         incident = str(request.path_params["incident"])

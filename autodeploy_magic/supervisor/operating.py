@@ -161,7 +161,7 @@ class Operating:
         self._changed()
         return await self.health(name)
 
-    def test_alerts(self, name: str) -> dict[str, str]:
+    def try_alerts(self, name: str) -> dict[str, str]:
         """Send a test message through every channel: not for the loop. Raises `UnknownDeployment`."""
         return self._sender.test(self._deployments.desired(name))
 

@@ -37,7 +37,7 @@ class Asked:
         self.calls.append(("silence", name, rule, seconds))
         return self._health
 
-    def test_alerts(self, name: str) -> dict[str, str]:
+    def try_alerts(self, name: str) -> dict[str, str]:
         return {"log": "", "slack x": "x answered 404"}
 
 

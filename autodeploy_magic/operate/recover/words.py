@@ -11,10 +11,12 @@ _SHARES = ("errors", "refused", "accuracy", "precision", "recall", "f1")
 
 
 def workers_text(count: int) -> str:
+    """A number of workers: "1 worker", "2 workers"."""
     return f"{count} worker{'' if count == 1 else 's'}"
 
 
 def bytes_text(size: float) -> str:
+    """A size as people read it: "61 MB"."""
     for unit in ("B", "kB", "MB"):
         if size < 1000:
             return f"{size:.0f} {unit}" if size >= 10 or unit == "B" else f"{size:.1f} {unit}"
