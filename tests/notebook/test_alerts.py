@@ -12,11 +12,9 @@ from autodeploy_magic.errors import InvalidOption
 from autodeploy_magic.health import Alert, Health
 from autodeploy_magic.notebook.alerts import ShownAlerts, ShownTest, alerts_of
 
-NOW = time.time()
-
 
 def alert(rule: str, **more: Any) -> Alert:
-    given = {"severity": "warning", "text": f"{rule} is <too> much", "since_s": NOW - 125}
+    given = {"severity": "warning", "text": f"{rule} is <too> much", "since_s": time.time() - 125}
     return Alert(**{"id": rule, "name": "iris", "rule": rule, "detector": "slo", "metric": "p99", **given, **more})
 
 
@@ -50,8 +48,8 @@ def shown(asked: Asked, silence: str | None = None, period: str = "1h", unsilenc
 def test_it_lists_what_fires_what_is_silenced_and_what_is_over() -> None:
     asked = Asked(
         alert("latency", severity="critical", times=3),
-        alert("drift:a", silenced_until_s=NOW + 3600),
-        alert("errors", state="resolved", until_s=NOW - 61, drill=True),
+        alert("drift:a", silenced_until_s=time.time() + 3600),
+        alert("errors", state="resolved", until_s=time.time() - 61, drill=True),
         channel_slack="x answered 500",
         detector_rate="KeyError",
     )

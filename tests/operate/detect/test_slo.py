@@ -262,7 +262,7 @@ def test_what_is_learned_fits_the_first_minutes_and_only_warns() -> None:
     texts = [one.text for one in watched.last.objectives]
     assert [text.partition("<")[0] for text in texts] == ["p99", "errors", "memory"]
     limit = watched.stands("p99").limit
-    assert 0.060 <= limit <= 0.075  # twice the 32 ms
+    assert 0.090 <= limit <= 0.11  # three times the 32 ms
     assert watched.stands("errors").limit == 0.01
     assert watched.stands("memory").limit == pytest.approx(460e6)
     assert all(one.learned for one in watched.last.objectives)
@@ -291,7 +291,7 @@ def test_nothing_is_learned_while_something_fires_nor_in_a_drill() -> None:
         watched.see(answers(500, 50, seed=1, median_s=0.1), **more)
         assert [one.text for one in watched.last.objectives] == ["errors<5%"]
         watched.see(answers(315, 50, seed=2))
-        assert watched.stands("p99").limit < 0.08
+        assert watched.stands("p99").limit < 0.11
 
 
 def test_few_answers_take_longer_to_learn_from() -> None:
