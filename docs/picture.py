@@ -32,7 +32,7 @@ from sklearn.model_selection import train_test_split
 
 X, y = load_wine(return_X_y=True, as_frame=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)"""
-DEPLOY = """%%deploy wine --sample X_test --labels y_test --out dep
+DEPLOY = """%%deploy wine --sample X_test --labels y_test --slo "p99<50ms, errors<0.1%, f1>0.9" --out dep
 model = RandomForestClassifier(300, random_state=0).fit(X_train, y_train)"""
 OTHERS = """import autodeploy_magic as ad
 from sklearn.datasets import load_digits, load_iris
@@ -83,7 +83,7 @@ def _panel(lab: Lab, target: Path) -> None:
     sidebar.state("wine", "running")
     lab.page.evaluate("() => document.activeElement.blur()")
     with (
-        _visitors("wine", load_wine(as_frame=True).data.to_dict("records"), 40),
+        _visitors("wine", load_wine(as_frame=True).data.to_dict("records"), 40, load_wine().target.tolist()),
         _visitors("iris", load_iris().data.tolist(), 14),
     ):
         lab.page.wait_for_timeout(LOOK_S * 600)
@@ -114,8 +114,8 @@ def _shrink(picture: Path) -> None:
 
 
 @contextlib.contextmanager
-def _visitors(name: str, rows: list[object], most: float) -> Iterator[None]:
-    """Requests of one to eight rows while the block runs, in waves of up to `most` a second."""
+def _visitors(name: str, rows: list[object], most: float, labels: list[object] | None = None) -> Iterator[None]:
+    """Requests of one to eight rows while the block runs, in waves of up to `most` a second; some are labelled."""
     import autodeploy_magic as ad
 
     over = threading.Event()
@@ -130,7 +130,9 @@ def _visitors(name: str, rows: list[object], most: float) -> Iterator[None]:
             while not over.wait(1 / (most * (0.65 + 0.35 * math.sin(turn / most / 5)))):
                 size = 1 + turn * 7 % 8
                 start = turn * 5 % (len(rows) - size)
-                client.post("/predict", json={"inputs": rows[start : start + size]})
+                answer = client.post("/predict", json={"inputs": rows[start : start + size]}).json()
+                if labels is not None and turn % 10 == 0:
+                    client.post("/feedback", json={"id": answer["id"], "labels": labels[start : start + size]})
                 turn += 1
 
     thread = threading.Thread(target=send)

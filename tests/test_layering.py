@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Beside the floor.
     "wire": FLOOR,
     "metrics": FLOOR,
-    "reservoir": FLOOR | {"wire"},
+    "reservoir": FLOOR | {"wire", "metrics"},
     "zygote": FLOOR,
     "calling": LANGUAGE,
     # The steps of the flow. They do not know each other, nor who calls them.

@@ -18,6 +18,7 @@ __all__ = [
     "Rollup",
     "forget",
     "open_for_writing",
+    "use_wal",
 ]
 
 INSERT = (
@@ -92,7 +93,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
     try:
         path.chmod(0o600)
-        _use_wal(connection)
+        use_wal(connection)
         connection.execute("PRAGMA synchronous=NORMAL")
         upgrade(connection)
     except BaseException:
@@ -112,8 +113,11 @@ def forget(connection: sqlite3.Connection, now: float) -> None:
         connection.execute(f"DELETE FROM {table} WHERE minute < ?", (int(now) - KEEP_MINUTES_S,))  # noqa: S608
 
 
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """SQLite waits for others in all but this, where two that change a new file could wait for each other."""
+def use_wal(connection: sqlite3.Connection) -> None:
+    """Let a file have a write-ahead log: a reader never waits for a writer, nor a writer for one.
+
+    SQLite waits for others in all but this, where two that change a new file could wait for each other.
+    """
     until = time.monotonic() + WAIT_S
     while True:
         try:

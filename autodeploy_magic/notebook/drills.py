@@ -32,7 +32,7 @@ class ShownDrill(View):
 
     def _lines(self) -> list[str]:
         seen = [f"  seen: {text}" for text in self.record.alerts]
-        return seen + [f"  done: {text}" for text in self.record.actions]
+        return seen + [f"  {'' if text.startswith('not done') else 'done: '}{text}" for text in self.record.actions]
 
 
 @dataclass(frozen=True)

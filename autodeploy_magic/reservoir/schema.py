@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from autodeploy_magic.metrics.tables import use_wal
 
 __all__ = ["VERSION", "open_for_reading", "open_for_writing", "reading"]
 
@@ -108,22 +109,9 @@ def _version(connection: sqlite3.Connection) -> int:
 def _make(connection: sqlite3.Connection) -> None:
     """Give a new file its tables; whoever opens it at the same time waits, and finds them."""
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before its first table: see `writing.trim`
-    _use_wal(connection)
+    use_wal(connection)
     with connection:
         connection.execute("BEGIN IMMEDIATE")
         for statement in _TABLES:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {VERSION}")
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """SQLite waits for others in all but this, where two that change a new file could wait for each other."""
-    until = time.monotonic() + WAIT_S
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError:
-            if time.monotonic() > until:
-                raise
-        time.sleep(0.01)

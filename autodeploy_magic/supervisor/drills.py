@@ -96,9 +96,9 @@ class Drills:
         requests, lost = load.sent
         alerts = self._alerts(name, began_s)
         actions = tuple(
-            incident.did or incident.action
-            for incident in self._operating.recovery.of(name)
-            if incident.opened_s >= began_s and incident.acted_s
+            incident.did or f"not done: {incident.would or incident.action}: {incident.why}".removesuffix(": ")
+            for incident in reversed(self._operating.recovery.of(name))
+            if incident.opened_s >= began_s and incident.action
         )
         found = Drill(
             name=name,
