@@ -127,8 +127,8 @@ class Glance(Record, frozen=True, kw_only=True):
     """A deployment in one line: what the sidebar shows, and the head of the panel.
 
     `changed_s` is when it last changed its state, in seconds since the epoch. `slo` is the SLO's text, "" for none.
-    `alerts` are those that fire and are not silenced. `quality` is its leading figure in words, "" where there is none
-    ("F1 0.931, 412 labels"). `local` says whether the URL is of this machine alone.
+    `alerts` are those that fire, but for mere information and what is silenced. `quality` is its leading figure in
+    words ("F1 0.931, 412 labels"), "" where there is none. `local` says whether the URL is of this machine alone.
     """
 
     status: Status

@@ -39,7 +39,7 @@ from sklearn.datasets import load_digits, load_iris
 from sklearn.linear_model import LogisticRegression
 
 for name, (rows, labels) in {"iris": load_iris(return_X_y=True), "digits": load_digits(return_X_y=True)}.items():
-    ad.deploy(LogisticRegression(max_iter=5000).fit(rows, labels), name, rows[:50], quiet=True)
+    ad.deploy(LogisticRegression(max_iter=5000).fit(rows, labels), name, rows[::3], quiet=True)
 ad.attach("digits").stop()"""
 
 LOOK_S = 125

@@ -116,7 +116,7 @@ class Operating:
         return Outlook(
             slo=desired.slo,
             slo_state=slo_state(moment.objectives),
-            alerts=tuple(alert for alert in seen.alerts if alert.state == "firing" and alert.silenced_until_s <= now),
+            alerts=tuple(alert for alert in seen.alerts if _wants_an_eye(alert, now)),
             quality=words(moment.quality) if moment.quality is not None else "",
             recovery=desired.recovery,
         )
@@ -293,6 +293,10 @@ class Operating:
             self._journal.note(incident.name, "incident", story(incident), version=incident.version, severity=severity)
         self._watch.do(partial(self._watch.alerts.did, incident.name, incident.rule, incident.id))
         self._changed()
+
+
+def _wants_an_eye(alert: Alert, now_s: float) -> bool:
+    return alert.state == "firing" and alert.severity != "info" and alert.silenced_until_s <= now_s
 
 
 def _pids(workers: tuple[WorkerState, ...]) -> tuple[int, ...]:
