@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import psutil
 import pytest
 
@@ -16,6 +17,10 @@ from autodeploy_magic import settings
 from autodeploy_magic.store import Store
 
 MARK = "AUTODEPLOY_TEST_RUN"
+
+# An example that takes long on a busy machine is no fault of what is tested.
+hypothesis.settings.register_profile("unhurried", parent=hypothesis.settings.default, deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session", autouse=True)
