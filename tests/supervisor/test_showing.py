@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterable
 
 import pytest
 from watching import watching
@@ -12,7 +13,7 @@ from world import World, until
 
 from autodeploy_magic.contracts import Progress
 from autodeploy_magic.errors import InvalidOption, ShipFailed, UnknownDeployment, UnknownVersion
-from autodeploy_magic.live import COLUMNS, Activity
+from autodeploy_magic.live import COLUMNS, Activity, Event
 from autodeploy_magic.supervisor.moves import MOST_WORKERS
 
 pytestmark = pytest.mark.timeout(120)
@@ -20,6 +21,11 @@ pytestmark = pytest.mark.timeout(120)
 
 def quiet(_: Progress) -> None:
     pass
+
+
+def changes(events: Iterable[Event]) -> list[str]:
+    """What was done, in its order. What the watch makes of a busy machine is not among it."""
+    return [event.kind for event in events if event.kind not in ("alert", "incident")]
 
 
 # --- the stream
@@ -40,7 +46,7 @@ def test_a_stream_begins_with_the_whole_picture_and_goes_on_with_what_changes(wo
         assert glance.status.state == "running"
         world.supervisor.stop("iris")
         seen.wait(lambda: seen.glances["iris"].status.state == "stopped")
-        assert seen.events[-1].kind == "stopped"
+        seen.wait(lambda: "stopped" in changes(seen.events))
         seen.wait(lambda: seen.state_of("stop iris") == "done")
         world.supervisor.remove("iris")
         seen.wait(lambda: "iris" not in seen.glances)
@@ -62,12 +68,12 @@ def test_a_worker_that_dies_is_told_with_how_and_how_long(world: World) -> None:
     with watching(world.supervisor) as seen:
         os.kill(status.workers[0].pid, signal.SIGKILL)
         seen.wait(lambda: any(event.kind == "worker_died" for event in seen.events))
-        event = seen.events[-1]
+        event = next(event for event in seen.events if event.kind == "worker_died")
         assert event.severity == "warning"
         assert str(status.workers[0].pid) in event.text
         assert "SIGKILL" in event.text
         assert "replaced after" in event.text
-    assert [kept.kind for kept in world.supervisor.events("iris")] == ["deployed", "worker_died"]
+    assert changes(world.supervisor.events("iris")) == ["deployed", "worker_died"]
 
 
 def test_a_stream_ends_with_the_supervisor_and_the_next_one_tells_the_same(world: World) -> None:
@@ -103,7 +109,7 @@ def test_a_view_has_everything_that_the_panel_shows(world: World) -> None:
     assert [(line.number, line.role) for line in view.versions] == [(second, "champion"), (first, "")]
     assert view.rollback_to == first
     assert set(view.snippets) == {"curl", "python", "javascript"}
-    assert [event.kind for event in view.events] == ["deployed", "swapped"]
+    assert changes(view.events) == ["deployed", "swapped"]
     assert {knob.name for knob in view.knobs} == {"batch_rows", "max_queue", "request_timeout_s", "threads"}
     assert view.cores >= 1
 
@@ -126,7 +132,7 @@ def test_scaling_and_tuning_change_how_the_same_version_is_run(world: World) -> 
     assert (len(status.workers), status.version) == (1, 1)
     knob = next(knob for knob in world.supervisor.view("iris").knobs if knob.name == "batch_rows")
     assert knob.value == 64
-    assert [event.kind for event in world.supervisor.events("iris")] == ["deployed", "scaled", "scaled"]
+    assert changes(world.supervisor.events("iris")) == ["deployed", "scaled", "scaled"]
     for workers in (0, -1, MOST_WORKERS + 1):
         with pytest.raises(InvalidOption, match="not a number of workers"):
             world.supervisor.scale("iris", workers, quiet)
@@ -149,7 +155,7 @@ def test_rolling_back_and_promoting_need_no_kernel(world: World) -> None:
     assert world.store.desired("iris").history == (first,)
     with pytest.raises(InvalidOption, match="champion already"):
         world.supervisor.promote("iris", quiet, second)
-    kinds = [event.kind for event in world.supervisor.events("iris")]
+    kinds = changes(world.supervisor.events("iris"))
     assert kinds == ["deployed", "swapped", "rolled_back", "promoted"]
 
 
