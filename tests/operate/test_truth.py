@@ -168,8 +168,8 @@ def check(world: World, load: KnownLoad, start: float) -> bool:
     last = len(latencies) - 1
     for name, q in (("p50_s", 0.5), ("p95_s", 0.95), ("p99_s", 0.99)):
         rank = int(q * last)
-        # One answer may be of the step before for the client, and of this one for the worker: its neighbours will do.
-        least, most = latencies[max(0, rank - 1)], latencies[min(last, rank + 1)]
+        # At each end of the step an answer may be of this one for the client, and of its neighbour for the worker.
+        least, most = latencies[max(0, rank - 2)], latencies[min(last, rank + 2)]
         assert 0.95 * least - 0.001 <= shown[name] <= 1.05 * most + 0.001, name
     return True
 
