@@ -30,6 +30,7 @@ from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.deployments import Deployments
 from autodeploy_magic.supervisor.drill_load import DrillLoad
 from autodeploy_magic.supervisor.operating import Operating
+from autodeploy_magic.supervisor.starting import control_socket
 from autodeploy_magic.supervisor.talk import Talk
 
 __all__ = ["KINDS", "Drills"]
@@ -82,8 +83,8 @@ class Drills:
             async with self._caused(kind, before, seconds):
                 with _step(report, kind, f"{len(before)} worker{'s' if len(before) > 1 else ''}"):
                     while (lasted := time.monotonic() - began) < seconds:
-                        if detected is None and (kind == "kill" or self._alerts(name, began_s)):
-                            detected = self._first_s(name, kind, before, began_s)
+                        if detected is None and self._is_seen(name, kind, before, began_s):
+                            detected = lasted
                         if self._is_over(name, kind, before, desired.workers):
                             recovered = lasted
                             break
@@ -136,11 +137,9 @@ class Drills:
     def _alerts(self, name: str, since_s: float) -> list[Alert]:
         return [alert for alert in self._operating.known(name) if alert.since_s >= int(since_s)]
 
-    def _first_s(self, name: str, kind: str, before: tuple[WorkerState, ...], began_s: float) -> float | None:
-        """How long after it began the fault was seen: by an alert, or for a death by the process's own end."""
-        if kind == "kill":
-            return None if self._workers(name) == before else max(0.0, time.time() - began_s)
-        return max(0.0, time.time() - began_s)
+    def _is_seen(self, name: str, kind: str, before: tuple[WorkerState, ...], began_s: float) -> bool:
+        """Whether the fault was seen: by an alert, or a death by the process's own end."""
+        return self._workers(name) != before if kind == "kill" else bool(self._alerts(name, began_s))
 
     def _is_over(self, name: str, kind: str, before: tuple[WorkerState, ...], wanted: int) -> bool:
         """Whether nothing of the fault is left: the workers that it was in have been replaced."""
@@ -163,9 +162,9 @@ class Drills:
             async with _undone(*(_unable_to_write(worker) for worker in workers)):
                 yield
         else:
-            control = self._store.runtime_dir
+            folder = self._store.runtime_dir
             order = _order(kind, seconds, len(workers))
-            talks = [await Talk.begin(control / f"worker-{worker.pid}.sock") for worker in workers]
+            talks = [await Talk.begin(control_socket(folder, worker.pid)) for worker in workers]
             try:
                 for talk in talks:
                     talk.say(order)
@@ -188,21 +187,17 @@ def _order(kind: str, seconds: float, workers: int) -> Disturb:
 
 def _stopped(worker: WorkerState) -> Callable[[], object]:
     """Stop a worker; returns what lets it go on, if it is still the same process."""
-    process = _process(worker)
+    process = psutil.Process(worker.pid)
     process.suspend()
     return process.resume
 
 
 def _unable_to_write(worker: WorkerState) -> Callable[[], object]:
     """Let every file that a worker writes be too large; returns what ends that."""
-    process = _process(worker)
+    process = psutil.Process(worker.pid)
     soft, hard = process.rlimit(psutil.RLIMIT_FSIZE)
     process.rlimit(psutil.RLIMIT_FSIZE, (0, hard))
     return lambda: process.rlimit(psutil.RLIMIT_FSIZE, (soft, hard))
-
-
-def _process(worker: WorkerState) -> psutil.Process:
-    return psutil.Process(worker.pid)
 
 
 @contextlib.asynccontextmanager

@@ -13,8 +13,8 @@ from autodeploy_magic.contracts import Column, Signature
 from autodeploy_magic.health import ColumnDrift, Finding
 from autodeploy_magic.operate.detect.base import About, Moment, Reference
 from autodeploy_magic.operate.detect.comparison import FIRST, LIMIT, Table, Verdict
-from autodeploy_magic.operate.detect.gathering import Inputs
-from autodeploy_magic.reservoir import Labelled, Recorded
+from autodeploy_magic.operate.detect.gathering import Inputs, OfRequests
+from autodeploy_magic.reservoir import Recorded
 
 __all__ = ["DriftDetector", "shown", "tell", "told_with"]
 
@@ -27,7 +27,7 @@ TOLD_S = 600
 """How long it is told that the sample is not like the first traffic."""
 
 
-class DriftDetector:
+class DriftDetector(OfRequests):
     """Rules "drift:COLUMN", and "sample" where the first traffic is not like the sample."""
 
     about = About(
@@ -38,15 +38,6 @@ class DriftDetector:
         detects="1 σ in one of 30 columns: 280 requests",
         cost="0.25 ms at 20 recorded requests/s of 30 columns, 0.9 ms of 500",
     )
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._version = 0
-        self._past: list[Recorded] = []
-
-    def warm(self, recorded: Sequence[Recorded], labelled: Sequence[Labelled] = ()) -> None:
-        """Look at requests from before this process when their version is seen."""
-        self._past = sorted(recorded, key=lambda request: request.at_s)
 
     def see(self, moment: Moment) -> Iterable[Finding]:
         version = moment.version

@@ -9,9 +9,9 @@ from operator import is_
 from typing import Any, ClassVar, TypeVar
 
 from autodeploy_magic.contracts import Signature
-from autodeploy_magic.reservoir import Recorded, columns_of
+from autodeploy_magic.reservoir import Labelled, Recorded, columns_of
 
-__all__ = ["BATCH", "Batch", "Gathered", "Inputs"]
+__all__ = ["BATCH", "Batch", "Gathered", "Inputs", "OfRequests"]
 
 BATCH = 100
 """Rows that are looked at together."""
@@ -193,3 +193,16 @@ class Inputs(Gathered):
 
 def _same(some: list[Recorded], others: list[Recorded]) -> bool:
     return len(some) == len(others) and all(map(is_, some, others))
+
+
+class OfRequests:
+    """What detectors that look at recorded requests have in common: which version, and what was before this process."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._version = 0
+        self._past: list[Recorded] = []
+
+    def warm(self, recorded: Sequence[Recorded], labelled: Sequence[Labelled] = ()) -> None:
+        """Look at requests from before this process when their version is seen."""
+        self._past = sorted(recorded, key=lambda request: request.at_s)

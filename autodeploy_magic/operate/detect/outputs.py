@@ -14,8 +14,8 @@ from autodeploy_magic.health import ColumnDrift, Finding
 from autodeploy_magic.operate.detect.base import About, Moment
 from autodeploy_magic.operate.detect.comparison import FIRST, LIMIT, Table, Verdict
 from autodeploy_magic.operate.detect.drift import shown, tell, words
-from autodeploy_magic.operate.detect.gathering import Gathered
-from autodeploy_magic.reservoir import Labelled, Recorded
+from autodeploy_magic.operate.detect.gathering import Gathered, OfRequests
+from autodeploy_magic.reservoir import Recorded
 
 __all__ = ["OutputsDetector"]
 
@@ -27,7 +27,7 @@ CLASS = Column(name="predictions", dtype="str", known=())
 """Classes that are numbers have no order."""
 
 
-class OutputsDetector:
+class OutputsDetector(OfRequests):
     """Rule "outputs"."""
 
     about = About(
@@ -36,15 +36,6 @@ class OutputsDetector:
         detects="a class from 50 % to 80 %: 340 requests",
         cost="0.1 ms at 20 recorded requests/s",
     )
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._version = 0
-        self._past: list[Recorded] = []
-
-    def warm(self, recorded: Sequence[Recorded], labelled: Sequence[Labelled] = ()) -> None:
-        """Look at requests from before this process when their version is seen."""
-        self._past = sorted(recorded, key=lambda request: request.at_s)
 
     def see(self, moment: Moment) -> Iterable[Finding]:
         number = moment.version.number

@@ -27,8 +27,8 @@ from autodeploy_magic.operate.detect.base import About, Moment
 from autodeploy_magic.operate.detect.distributions import level, more_than, thinned, usual
 from autodeploy_magic.operate.detect.drift import MOST_TOLD, columns_by_name, tell, told_with
 from autodeploy_magic.operate.detect.encoding import MISSING, OTHER, kind_of, name_of, numbers_of, plain
-from autodeploy_magic.operate.detect.gathering import Batch, Inputs
-from autodeploy_magic.reservoir import Labelled, Recorded
+from autodeploy_magic.operate.detect.gathering import Batch, Inputs, OfRequests
+from autodeploy_magic.reservoir import Recorded
 
 __all__ = ["ValuesDetector"]
 
@@ -54,7 +54,7 @@ _RULES = {GAP: "missing", UNSEEN: "unseen", OUT: "range"}
 Flags = npt.NDArray[np.int8]
 
 
-class ValuesDetector:
+class ValuesDetector(OfRequests):
     """See the module."""
 
     about = About(
@@ -64,15 +64,6 @@ class ValuesDetector:
         detects="10 % out of range 160 requests, 15 % missing 170, 10 % unseen 230",
         cost="0.1 ms at 20 recorded requests/s of 30 columns, 0.3 ms of 500",
     )
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._version = 0
-        self._past: list[Recorded] = []
-
-    def warm(self, recorded: Sequence[Recorded], labelled: Sequence[Labelled] = ()) -> None:
-        """Look at requests from before this process when their version is seen."""
-        self._past = sorted(recorded, key=lambda request: request.at_s)
 
     def see(self, moment: Moment) -> Iterable[Finding]:
         version = moment.version

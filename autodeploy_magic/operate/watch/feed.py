@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autodeploy_magic.metrics.follow import identity
+from autodeploy_magic.metrics.histogram import merge
 from autodeploy_magic.metrics.points import histogram
 from autodeploy_magic.operate.detect.base import Answers
 
@@ -106,10 +107,4 @@ def _add(answers: Answers, requests: int, refused: int, failed: int, counts: dic
     answers.requests += requests
     answers.refused += refused
     answers.failed += failed
-    if not answers.latency:
-        answers.latency = dict(counts)
-        return
-    latency = dict(answers.latency)
-    for index, count in counts.items():
-        latency[index] = latency.get(index, 0) + count
-    answers.latency = latency
+    answers.latency = merge((answers.latency, counts))
