@@ -22,6 +22,7 @@ __all__ = [
     "Desired",
     "Difference",
     "Environment",
+    "Lineage",
     "Output",
     "Progress",
     "Record",
@@ -169,6 +170,24 @@ class Trust(Record, frozen=True, kw_only=True):
     allowed_by: str = ""
 
 
+class Lineage(Record, frozen=True, kw_only=True):
+    """Where a version came from that a re-tune made: from which version, by what, with which data, settings and seed.
+
+    `root` is the version whose live object it goes back to: what is trained further is that one's. `data` is the digest
+    of the rows that were used; `%deploy retune --replay RETUNE` makes it again.
+    """
+
+    retune: str
+    contender: str
+    parent: int
+    root: int
+    optimiser: str
+    title: str
+    settings: dict[str, Any] = {}
+    seed: int = 0
+    data: str = ""
+
+
 class Version(Record, frozen=True, kw_only=True):
     """One built Bento, immutable and numbered within its deployment.
 
@@ -178,7 +197,8 @@ class Version(Record, frozen=True, kw_only=True):
     is run by, "" for the CPU's. `source` says where a model came from that was not an object of the kernel. `signed_by`
     is the fingerprint of the key that its folder was signed with; the signature itself is checked at load. `bento` is
     the tag in the deployment's own BentoML store; `bento_path` and `model_path` are relative to the deployment's
-    folder.
+    folder. `live_format` is the format in which the live object is kept beside the Bento, for re-tuning, "" where it is
+    not; `kept` are the files there (`Store.live_folder`). `lineage` is of a version that a re-tune made.
     """
 
     schema: int = SCHEMA
@@ -207,6 +227,9 @@ class Version(Record, frozen=True, kw_only=True):
     provider: str = ""
     source: str = ""
     signed_by: str = ""
+    live_format: str = ""
+    kept: tuple[Artifact, ...] = ()
+    lineage: Lineage | None = None
 
 
 class Traffic(Record, frozen=True, kw_only=True):

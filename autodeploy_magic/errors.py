@@ -22,6 +22,8 @@
     │   ├── StartFailed
     │   ├── PortTaken
     │   └── ArtifactChanged
+    ├── RetuneFailed            a re-tune, or one candidate of it, did not work; what serves was not touched
+    │   └── NotApplicable       an optimiser has nothing for this model
     ├── ShipFailed              Bento → elsewhere did not work; what serves here was not touched
     ├── StoreFailed             the state folder could not be read or written
     │   ├── DiskFull
@@ -73,12 +75,14 @@ __all__ = [
     "ModelTooLarge",
     "NoModel",
     "NotAcceptable",
+    "NotApplicable",
     "NotFound",
     "Overloaded",
     "PackageFailed",
     "ParityFailed",
     "PortTaken",
     "RequestRefused",
+    "RetuneFailed",
     "ServeFailed",
     "ShipFailed",
     "StartFailed",
@@ -210,6 +214,14 @@ class PortTaken(ServeFailed):
 
 class ArtifactChanged(ServeFailed):
     """A file of a version no longer has the hash it was saved with."""
+
+
+class RetuneFailed(AutodeployError):
+    """A re-tune, or one candidate of it, did not work. What serves was not touched."""
+
+
+class NotApplicable(RetuneFailed):
+    """An optimiser has nothing for this model: `what` says why, in the words of the table of candidates."""
 
 
 class ShipFailed(AutodeployError):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from autodeploy_magic.contracts import Candidate, Progress, Record, Status
 from autodeploy_magic.health import Alert, Recovery, Severity, SloState
+from autodeploy_magic.retuning import Retune
 
 __all__ = [
     "COLUMNS",
@@ -128,7 +129,8 @@ class Glance(Record, frozen=True, kw_only=True):
 
     `changed_s` is when it last changed its state, in seconds since the epoch. `slo` is the SLO's text, "" for none.
     `alerts` are those that fire, but for mere information and what is silenced. `quality` is its leading figure in
-    words ("F1 0.931, 412 labels"), "" where there is none. `local` says whether the URL is of this machine alone.
+    words ("F1 0.931, 412 labels"), "" where there is none; `retune` what a re-tune that runs is at. `local` says
+    whether the URL is of this machine alone.
     """
 
     status: Status
@@ -141,6 +143,7 @@ class Glance(Record, frozen=True, kw_only=True):
     alerts: tuple[Alert, ...] = ()
     quality: str = ""
     recovery: Recovery = "act"
+    retune: str = ""
     changed_s: float = 0.0
     local: bool = True
 
@@ -172,6 +175,7 @@ class View(Record, frozen=True, kw_only=True):
 
     `versions` newest first. `rollback_to` is the version that Roll back returns to, 0 for none. `snippets` are by
     language ("curl", "python", "javascript"); `candidates` those of the version that serves. `cores` are the machine's.
+    `retunes` are the last ones, newest first.
     """
 
     glance: Glance
@@ -183,6 +187,7 @@ class View(Record, frozen=True, kw_only=True):
     rollback_to: int = 0
     cores: int = 1
     engines: tuple[str, ...] = ()
+    retunes: tuple[Retune, ...] = ()
 
 
 class Probe(Record, frozen=True, kw_only=True):
@@ -211,7 +216,8 @@ class Message(Record, frozen=True, kw_only=True, omit_defaults=True):
     """One line of the stream `GET /live`: one of its fields is set.
 
     First `hello`, then `glances` with every deployment and `activities` with what is under way; from then on `glances`
-    with those that changed, `gone` with names that were removed, and points, events and activities as they come.
+    with those that changed, `gone` with names that were removed, and points, events, activities and re-tunes as they
+    come.
     `beat` comes where nothing else was told for two seconds.
     """
 
@@ -221,5 +227,6 @@ class Message(Record, frozen=True, kw_only=True, omit_defaults=True):
     point: Point | None = None
     event: Event | None = None
     activity: Activity | None = None
+    retune: Retune | None = None
     activities: tuple[Activity, ...] | None = None
     beat: bool | None = None

@@ -77,6 +77,7 @@ POLICY: dict[str, Rule] = {
                 Step("bigger_batches", "suggest", "more rows in one run answer more a second, each a little later"),
                 Step("one_thread", "suggest", "workers that share processors get in each other's way"),
                 Step("longer_queue", "suggest", "a burst is answered late in place of refused"),
+                Step("retune", "suggest", "a smaller or quicker form of the model may do the same work"),
             ),
         ),
         Rule(
@@ -102,7 +103,7 @@ POLICY: dict[str, Rule] = {
         Rule(
             "aged",
             "inputs or answers are not what the model was made for, or it is less right",
-            (Step("retune", "suggest", "the model wants newer data"),),
+            (Step("retune", "suggest", "the model wants newer data; `retune_incidents` has it done without asking"),),
         ),
     )
 }

@@ -23,6 +23,7 @@ __all__ = [
     "EXPORTERS",
     "INSTALL_HINTS",
     "LIBRARIES",
+    "OPTIMISERS",
     "PROTOCOLS",
     "READERS",
     "RUNTIMES",
@@ -133,6 +134,36 @@ ACTIONS: dict[str, str] = {
 }
 """What recovery can do about a fault; see `operate.recover`."""
 
+OPTIMISERS: dict[str, str] = {
+    "retrain": "autodeploy_magic.operate.retune.optimise.retrain:Retrain",
+    "format": "autodeploy_magic.operate.retune.optimise.format:OtherFormat",
+    "onnx_graph": "autodeploy_magic.operate.retune.optimise.onnx_graph:Graph",
+    "onnx_trees": "autodeploy_magic.operate.retune.optimise.onnx_trees:FewerTrees",
+    "onnx_dynamic": "autodeploy_magic.operate.retune.optimise.onnx_dynamic:Dynamic",
+    "onnx_static": "autodeploy_magic.operate.retune.optimise.onnx_static:Static",
+    "onnx_fp16": "autodeploy_magic.operate.retune.optimise.onnx_fp16:Half",
+    "onnx_magnitude": "autodeploy_magic.operate.retune.optimise.onnx_magnitude:Magnitude",
+    "sklearn_refit": "autodeploy_magic.operate.retune.optimise.sklearn_refit:Refit",
+    "sklearn_further": "autodeploy_magic.operate.retune.optimise.sklearn_further:Further",
+    "sklearn_search": "autodeploy_magic.operate.retune.optimise.sklearn_search:Search",
+    "sklearn_calibrate": "autodeploy_magic.operate.retune.optimise.sklearn_calibrate:Calibrate",
+    "sklearn_threshold": "autodeploy_magic.operate.retune.optimise.sklearn_threshold:Threshold",
+    "sklearn_inputs": "autodeploy_magic.operate.retune.optimise.sklearn_inputs:FewerInputs",
+    "sklearn_distil": "autodeploy_magic.operate.retune.optimise.sklearn_distil:Distil",
+    "sklearn_prune": "autodeploy_magic.operate.retune.optimise.sklearn_prune:PruneNeurons",
+    "xgboost_further": "autodeploy_magic.operate.retune.optimise.xgboost_further:Further",
+    "lightgbm_further": "autodeploy_magic.operate.retune.optimise.lightgbm_further:Further",
+    "catboost_further": "autodeploy_magic.operate.retune.optimise.catboost_further:Further",
+    "torch_tune": "autodeploy_magic.operate.retune.optimise.torch_tune:FineTune",
+    "torch_prune": "autodeploy_magic.operate.retune.optimise.torch_prune:Prune",
+    "torch_calibrate": "autodeploy_magic.operate.retune.optimise.torch_calibrate:Calibrate",
+    "keras_tune": "autodeploy_magic.operate.retune.optimise.keras_tune:FineTune",
+    "keras_prune": "autodeploy_magic.operate.retune.optimise.keras_prune:Prune",
+    "transformers_tune": "autodeploy_magic.operate.retune.optimise.transformers_tune:FineTune",
+}
+"""What a re-tune can make of a model, in the order it is asked; see `operate.retune.base`. How a version is run is
+searched besides ("layout")."""
+
 CHANNELS: dict[str, str] = {
     "log": "autodeploy_magic.operate.alert.channels.log:Log",
     "webhook": "autodeploy_magic.operate.alert.channels.webhook:Webhook",
@@ -151,6 +182,7 @@ TABLES: dict[str, dict[str, str]] = {
     "detectors": DETECTORS,
     "actions": ACTIONS,
     "channels": CHANNELS,
+    "optimisers": OPTIMISERS,
     "formats": {},  # ours are records, not modules: `formats.FORMATS`
 }
 
@@ -180,6 +212,7 @@ INSTALL_HINTS: dict[str, str] = {
     "shap": "pip install 'autodeploy_magic[explain]'",
     "PIL": "pip install pillow",
     "river": "pip install river",
+    "optuna": "pip install 'autodeploy_magic[tune]'",
 }
 """Top-level module → the command that brings it. A module without an entry is installed under its own name."""
 

@@ -26,6 +26,9 @@ class Knob:
     `travels` says that a deployment keeps the value it was deployed or restarted with, whichever process serves it;
     `worker` that its workers are given it: for another value of one that they are not, nothing has to be restarted.
 
+    One that `stays` is as it was at the last deploy where nothing is set here: privacy is not lost by a restart from
+    elsewhere. Of a text with `choices` no other is taken. The unit "share" is for 0 to 1, typed as 0.1 or as 10%.
+
     The unit "URLs" is for addresses, separated by commas. What is kept of them is what was typed, in a file that its
     owner alone can read: where an address is a secret itself, "file:/path" keeps it out of there, and a password in one
     is refused.
@@ -37,6 +40,8 @@ class Knob:
     help: str
     travels: bool = False
     worker: bool = True
+    stays: bool = False
+    choices: tuple[str, ...] = ()
 
     @property
     def env(self) -> str:
@@ -56,6 +61,7 @@ KNOBS: dict[str, Knob] = {
         Knob("max_queue", 256, "requests", "requests that may wait for a worker's model; more get 429", True),
         Knob("batch_rows", 256, "rows", "most rows of several requests that are answered together; 0: none", True),
         Knob("threads", 0, "threads", "threads of one run of the model; 0: the worker's share of the machine", True),
+        Knob("spinning", False, "", "whether a run's threads spin while they wait: quicker, for more CPU time", True),
         Knob("request_timeout_s", 30.0, "seconds", "how long a request may take, or a stream's next item", True),
         Knob("metrics", True, "", "whether workers write down how many requests they answered, and how fast", True),
         Knob(
@@ -65,6 +71,18 @@ KNOBS: dict[str, Knob] = {
             "most requests of a second that are kept, with their answers; 0: none",
             True,
         ),
+        Knob(
+            "record",
+            "all",
+            "",
+            "what is kept of those requests: all, inputs (no answers), or off",
+            True,
+            stays=True,
+            choices=("all", "inputs", "off"),
+        ),
+        Knob("record_share", 1.0, "share", "share of those requests that is kept: 0.1 or 10%", True, stays=True),
+        Knob("record_drop", "", "", "columns whose values are not kept, separated by commas", True, stays=True),
+        Knob("record_hash", "", "", "columns of which keyed hashes are kept in place of the values", True, stays=True),
         Knob("record_days", 30.0, "days", "how long kept requests and the labels of them stay", travels=True),
         Knob("record_bytes", 64 * 1024 * 1024, "bytes", "most that a deployment's kept requests take on disk", True),
         Knob("otlp_endpoint", "", "", "OpenTelemetry collector that traces are sent to (OTLP/HTTP); empty: none", True),
@@ -76,6 +94,7 @@ KNOBS: dict[str, Knob] = {
         Knob("probability_tolerance", 1e-3, "", "largest difference of a probability that passes verification", True),
         Knob("value_tolerance", 1e-4, "", "largest difference of a value, relative to the answers' spread", True),
         Knob("allow_pickle", True, "", "whether versions may be made whose loading runs Python code (amber ones)"),
+        Knob("keep_live", True, "", "whether the live object is kept beside a version, for re-tuning it"),
         Knob("signing_key", "", "path", "private key (PEM, P-256) that versions are signed with; empty: none"),
         Knob(
             "verify_key", "", "path", "public key (PEM) that a version must be signed for, to start; empty: none", True
@@ -123,6 +142,33 @@ KNOBS: dict[str, Knob] = {
         Knob("alert_secret_file", "", "path", "file with the secret that webhooks are signed with", True, False),
         Knob("alert_smtp_password_file", "", "path", "file with the mail server's password", True, False),
         Knob("alert_severity", "warning", "", "least severity that is sent: info, warning or critical", True, False),
+        Knob("retune_every", "", "", "how often it is re-tuned by itself: 24h, 7d; empty: never", True, False),
+        Knob(
+            "retune_promote",
+            "ask",
+            "",
+            "what a re-tune that nobody asked for does with what it found: ask, or auto",
+            True,
+            worker=False,
+            choices=("ask", "auto"),
+        ),
+        Knob(
+            "retune_incidents",
+            "suggest",
+            "",
+            "whether drift or a broken SLO re-tunes by itself: suggest, or act",
+            True,
+            worker=False,
+            choices=("suggest", "act"),
+        ),
+        Knob(
+            "retune_memory_bytes",
+            0,
+            "bytes",
+            "most memory of one step of a re-tune; 0: half of what is free",
+            True,
+            worker=False,
+        ),
         Knob("keep_versions", 20, "versions", "unused versions kept for rolling back; older ones are removed"),
     )
 }
@@ -153,9 +199,21 @@ def set_option(name: str, value: Any) -> None:
     _chosen[name] = _parse(KNOBS[name], value, f"setting {name}")
 
 
-def travelling() -> dict[str, Any]:
-    """The values that a deployment is to keep, as they are here and now."""
-    return {knob.name: get(knob.name) for knob in KNOBS.values() if knob.travels}
+def is_set(name: str) -> bool:
+    """Whether somebody has chosen a value, here or in the environment or in the project."""
+    return name in _chosen or KNOBS[name].env in os.environ or name in _project_table(Path.cwd())
+
+
+def travelling(before: Mapping[str, Any] | None = None, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The values that a deployment is to keep, as they are here and now; of knobs that stay as they were `before`.
+
+    `given` are values that were typed for this deployment. Raises `InvalidOption`.
+    """
+    found = {knob.name: get(knob.name) for knob in KNOBS.values() if knob.travels}
+    before = before or {}
+    found |= {name: before[name] for name, knob in KNOBS.items() if knob.stays and name in before and not is_set(name)}
+    typed = {name: value for name, value in (given or {}).items() if value is not None}
+    return found | {name: _parse(KNOBS[name], value, f"--{name.replace('_', '-')}") for name, value in typed.items()}
 
 
 def of_workers(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,15 +234,34 @@ def _parse(knob: Knob, value: Any, source: str) -> Any:
             return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[value.lower()]
         if knob.unit == "path" and value:
             return str(Path(value).expanduser().absolute())  # a worker has another working directory
+        if knob.choices:
+            return {choice: choice for choice in knob.choices}[value]
+        if knob.unit == "share":
+            return _share(value)
         if knob.unit == "URLs":
             return ",".join(_address(knob, part.strip()) for part in str(value).split(",") if part.strip())
         return kind(value)
     except (KeyError, TypeError, ValueError) as error:
+        if knob.choices:
+            raise InvalidOption(
+                f"{source} cannot be {value!r}", why=knob.help, fix=f"use {' or '.join(knob.choices)}"
+            ) from error
         raise InvalidOption(
             f"{source} is {value!r}, which is not a {kind.__name__}",
             why=knob.help,
-            fix=f"give {source} a {kind.__name__}" + (f" in {knob.unit}" if knob.unit else ""),
+            fix="use 0 to 1, or a percentage such as 10%"
+            if knob.unit == "share"
+            else f"give {source} a {kind.__name__}" + (f" in {knob.unit}" if knob.unit else ""),
         ) from error
+
+
+def _share(value: Any) -> float:
+    """0.1 of 0.1, "0.1" and "10%". Raises `ValueError`."""
+    text = str(value).strip()
+    found = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    if not 0 <= found <= 1:
+        raise ValueError(text)
+    return found
 
 
 def _address(knob: Knob, typed: str) -> str:

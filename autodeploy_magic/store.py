@@ -268,6 +268,18 @@ class Store:
     def incidents_file(self, name: str) -> Path:
         return self.folder(name) / "incidents.json"
 
+    def live_folder(self, name: str, number: int) -> Path:
+        """Where the live object of a version is kept, with the person's `retrain`: for re-tuning, and nothing else."""
+        return self.version_folder(name, number) / "live"
+
+    def retunes_folder(self, name: str) -> Path:
+        """Where each re-tune has a folder: its record, the data that it used, and its contenders while it runs."""
+        return self.folder(name) / "retunes"
+
+    def training_file(self, name: str) -> Path:
+        """The training rows that a person has given for re-tuning."""
+        return self.folder(name) / "training.json.gz"
+
     def bentoml_home(self, name: str) -> Path:
         return self.folder(name) / "bentoml"
 

@@ -14,7 +14,7 @@ import autodeploy_magic
 
 PACKAGE = Path(autodeploy_magic.__file__).parent
 FLOOR = {"errors", "contracts", "settings", "disk", "tls", "address", "store", "registry", "formats", "live"}
-FLOOR |= {"health", "slo", "policy"}
+FLOOR |= {"health", "slo", "policy", "retuning", "period"}
 LANGUAGE = FLOOR | {
     "wire",
     "metrics",
@@ -35,7 +35,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "health": {"contracts"},
     "slo": {"errors", "contracts", "health"},
     "policy": set(),
-    "live": {"contracts", "health"},
+    "retuning": {"contracts"},
+    "period": {"errors"},
+    "live": {"contracts", "health", "retuning"},
     # Beside the floor.
     "wire": FLOOR,
     "metrics": FLOOR,

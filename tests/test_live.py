@@ -12,6 +12,7 @@ import pytest
 from autodeploy_magic.errors import UnknownDeployment, from_payload
 from autodeploy_magic.health import Health, Unlabelled
 from autodeploy_magic.live import COLUMNS, Message, Probe, Series, View
+from autodeploy_magic.retuning import Retune
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden" / "live.json").read_text("utf-8"))
 
@@ -33,6 +34,17 @@ def test_the_golden_file_has_every_kind_of_message() -> None:
 )
 def test_the_answers_of_the_calls_are_those_of_the_golden_file(key: str, kind: Any) -> None:
     assert _covers(msgspec.to_builtins(msgspec.convert(GOLDEN[key], kind)), GOLDEN[key])
+
+
+def test_the_re_tunes_of_the_golden_file_have_every_field_and_most_states() -> None:
+    """A page reads each field by its name: none may be left out."""
+    ended = GOLDEN["view"]["retunes"][0]
+    running = next(message["retune"] for message in GOLDEN["messages"] if "retune" in message)
+    for golden in (ended, running):
+        assert json.loads(msgspec.json.encode(msgspec.convert(golden, Retune))) == golden
+    states = {one["state"] for golden in (ended, running) for one in golden["contenders"]}
+    assert states == {"champion", "passed", "fell", "failed", "skipped", "measuring", "waiting"}
+    assert [golden["state"] for golden in (ended, running)] == ["done", "running"]
 
 
 def test_columns_are_of_one_length_and_order() -> None:
