@@ -216,7 +216,7 @@ def built(case: Any, folder: Path) -> tuple[Any, str | None]:
     """
     from autodeploy_magic.build import BuildRequest, SubprocessRunner
     from autodeploy_magic.build.capture import capture
-    from autodeploy_magic.build.package import describe_version, write_folder
+    from autodeploy_magic.build.stage import describe_version, write_folder
     from autodeploy_magic.build.trial import Trial
     from autodeploy_magic.build.verify import choose
     from autodeploy_magic.formats import format_of

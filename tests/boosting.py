@@ -10,7 +10,7 @@ from autodeploy_magic.build import BuildRequest
 from autodeploy_magic.build.capture import Captured, capture
 from autodeploy_magic.build.compare import Comparison, compare
 from autodeploy_magic.build.export import exporter_of
-from autodeploy_magic.build.package import write_folder
+from autodeploy_magic.build.stage import write_folder
 from autodeploy_magic.formats import format_of
 from autodeploy_magic.serve.model import ServedModel
 

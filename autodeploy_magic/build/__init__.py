@@ -17,7 +17,8 @@
     verify.py        each format replayed in a clean process against the live object; the fastest that passes is kept
     compare.py       two answers to the same rows: how far apart
     metric.py        with labels: how good the packaged version is, beside the live object
-    package.py       the version's folder, on its way into the store
+    stage.py         a version as folders: what a worker loads, and what is kept beside it
+    package.py       a staged version, built as a Bento and made a version of the store
     sign.py          its signature, with a key of the person's own
     mlflow.py        a version, logged to MLflow
     source.py        the Bento's code: a small static service, and the part of this package that serves

@@ -15,7 +15,7 @@ from autodeploy_magic.build.code import Pickled, dump, source_text
 from autodeploy_magic.build.export import Exporter
 from autodeploy_magic.build.live import Answers, live_answers
 from autodeploy_magic.build.memory import available_bytes
-from autodeploy_magic.build.request import CODE, BuildRequest, check_labels, exporter_for, formats_of
+from autodeploy_magic.build.request import CODE, RETRAIN, BuildRequest, check_labels, exporter_for, formats_of
 from autodeploy_magic.build.sample import Sample, read_sample, take
 from autodeploy_magic.contracts import Output
 from autodeploy_magic.errors import AutodeployError, ExportFailed, ModelTooLarge
@@ -45,6 +45,7 @@ class Captured:
     outputs: tuple[Output, ...]
     model_outputs: tuple[Output, ...]
     code: Pickled | None
+    retrain: Pickled | None
     native: Pickled | None
     native_failure: AutodeployError | None
     local_files: tuple[Path, ...]
@@ -93,8 +94,9 @@ def capture(request: BuildRequest, folder: Path) -> Captured:
     raw = _described(exporter, request, live.raw, len(numbers))
     final = _described(exporter, request, live.final, len(numbers), live.streams)
     code = _pickle_code(request, folder)
+    retrain = _pickle_retrain(request, folder)
     native, failure = _pickle_model(request, exporter, folder)
-    referred = {module for pickled in (code, native) if pickled for module in pickled.modules}
+    referred = {module for pickled in (code, retrain, native) if pickled for module in pickled.modules}
     referred |= exporter.modules(request.model)
     local = environment.local_modules(referred)
     files = environment.copy_modules(local, folder / MODULES)
@@ -111,6 +113,7 @@ def capture(request: BuildRequest, folder: Path) -> Captured:
         outputs=final,
         model_outputs=raw if "postprocess" in request.code else (),
         code=code,
+        retrain=retrain,
         native=native,
         native_failure=failure,
         local_files=tuple(files),
@@ -160,11 +163,21 @@ def _described(
 
 
 def _pickle_code(request: BuildRequest, folder: Path) -> Pickled | None:
-    if not request.code:
-        return None
     functions = {key: request.code[key] for key in CODE if key in request.code}
+    if not functions:
+        return None
     pickled = dump(functions, folder / "code.pkl", what=f"the code ({', '.join(functions)})")
     (folder / "code.py").write_text(source_text(functions, pickled.by_value), "utf-8")
+    return pickled
+
+
+def _pickle_retrain(request: BuildRequest, folder: Path) -> Pickled | None:
+    """The person's `retrain`, which travels with no Bento: it is kept beside the version."""
+    if RETRAIN not in request.code:
+        return None
+    functions = {RETRAIN: request.code[RETRAIN]}
+    pickled = dump(functions, folder / "retrain.pkl", what=f"the code ({RETRAIN})")
+    (folder / "retrain.py").write_text(source_text(functions, pickled.by_value), "utf-8")
     return pickled
 
 
@@ -193,6 +206,7 @@ def _with_digest(captured: Captured, folder: Path) -> Captured:
         "exporter": captured.exporter.name,
         "model": model,
         "code": captured.code.sha256 if captured.code else "",
+        **({RETRAIN: captured.retrain.sha256} if captured.retrain else {}),
         "signature": captured.sample.signature,
         "requirements": environment.pins(captured.code_modules | captured.model_modules),
         "python": environment.python_version(),

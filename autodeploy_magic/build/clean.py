@@ -28,10 +28,15 @@ _LAST_LINES = 15
 
 
 class SubprocessRunner:
-    """Runs functions from JSON to JSON, each in a new process of `executable` (default: this Python)."""
+    """Runs functions from JSON to JSON, each in a new process of `executable` (default: this Python).
 
-    def __init__(self, executable: str | None = None) -> None:
+    With `own_session` what a function starts ends with it. Without, the process stays in the group of this one, for
+    whoever ends all of that.
+    """
+
+    def __init__(self, executable: str | None = None, *, own_session: bool = True) -> None:
         self.executable = executable or sys.executable
+        self._own_session = own_session
 
     def run(
         self,
@@ -52,7 +57,6 @@ class SubprocessRunner:
             job.write_text(json.dumps({"target": target, "spec": spec, "paths": paths}), "utf-8")
             command = [self.executable, "-P", "-c", _BOOT, str(_PACKAGE_ROOT), str(job), str(result)]
             with output.open("wb") as stream:
-                # a session of its own, so that what the target starts ends with it
                 process = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
@@ -60,7 +64,7 @@ class SubprocessRunner:
                     stderr=subprocess.STDOUT,
                     cwd=folder,
                     env={**os.environ, **(env or {})},
-                    start_new_session=True,
+                    start_new_session=self._own_session,
                 )
                 try:
                     code = process.wait(timeout_s)
@@ -71,7 +75,7 @@ class SubprocessRunner:
                         fix="raise the setting build_timeout_s (AUTODEPLOY_BUILD_TIMEOUT_S) if the model needs longer",
                     ) from error
                 finally:
-                    _end(process)
+                    _end(process, group=self._own_session)
             if not result.is_file():
                 raise BuildFailed(
                     f"the clean process that ran {target} died ({_exit_words(code)})",
@@ -111,9 +115,12 @@ def _failure(target: str, payload: dict[str, Any], output: str) -> AutodeployErr
     return BuildFailed(f"{target} failed in its clean process: {payload['what']}", why=output)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], *, group: bool) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says EPERM for a group of the dead
-        os.killpg(process.pid, signal.SIGKILL)
+        if group:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
     process.wait()
 
 

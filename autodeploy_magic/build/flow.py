@@ -1,27 +1,31 @@
-"""build(): capture → export → verify → package, in order. Nothing of a deployment changes before the last line."""
+"""build(): capture → export → verify → package, in order. Nothing of a deployment changes before the last line.
+
+draft() stops before the last step: what it lays out can be loaded, measured, and packaged later, or thrown away.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from autodeploy_magic.build.capture import Captured, capture
 from autodeploy_magic.build.history import not_again
 from autodeploy_magic.build.metric import metric_words
-from autodeploy_magic.build.package import describe_version, package
+from autodeploy_magic.build.package import package
 from autodeploy_magic.build.request import BuildRequest
 from autodeploy_magic.build.sign import check_keys, signed_by
+from autodeploy_magic.build.stage import describe_version, stage
 from autodeploy_magic.build.trial import Trial
-from autodeploy_magic.build.verify import choose
+from autodeploy_magic.build.verify import Verdict, choose
 from autodeploy_magic.contracts import Candidate, CleanRunner, Progress, Report, Version
 from autodeploy_magic.disk import disk_full
 from autodeploy_magic.errors import AutodeployError
 from autodeploy_magic.store import Store, check_name
 
-__all__ = ["BuildRequest", "Built", "build"]
+__all__ = ["BuildRequest", "Built", "build", "draft"]
 
 
 @dataclass(frozen=True)
@@ -63,20 +67,40 @@ def build(request: BuildRequest, store: Store, runner: CleanRunner, report: Repo
             steps.skip(("export", "verify", "package"), f"unchanged: this is version {known.number}")
             return Built(known, False, store.version_folder(name, known.number) / "answers.json", dry_run)
         number = store.next_number(name)
-        trial = Trial(captured, number, staging, runner, not_again(captured, store.versions(name)))
-        with steps("export"):
-            exported = trial.first()
-        with steps("verify"):
-            verdicts = trial.rest(exported)
-            winner, reason = choose(captured, verdicts)
-            reason += metric_words(captured, winner)
-            version = describe_version(captured, number, verdicts, winner, reason, staging)
+        version, winner = _verified(captured, number, staging, runner, not_again(captured, store.versions(name)), steps)
         if dry_run:
             steps.skip(("package",), "dry run")
             return Built(version, True, None, dry_run)
         with steps("package"):
-            version = package(captured, version, winner, staging, store, runner)
+            version = package(stage(captured, version, winner, staging), staging, store, runner)
         return Built(version, True, store.version_folder(name, number) / "answers.json")
+
+
+def draft(request: BuildRequest, folder: Path, runner: CleanRunner, report: Report) -> Version:
+    """Lay out a verified version of `request.name` in `folder`: `model`, which a worker can load, and `record`.
+
+    It has no number yet; `build.package` makes a version of it. Raises as `build` does.
+    """
+    steps = _Steps(report)
+    with disk_full(folder):
+        with steps("capture"):
+            captured = capture(request, folder)
+        version, winner = _verified(captured, 0, folder, runner, {}, steps)
+        return stage(captured, version, winner, folder)
+
+
+def _verified(
+    captured: Captured, number: int, folder: Path, runner: CleanRunner, left_out: Mapping[str, str], steps: _Steps
+) -> tuple[Version, Verdict]:
+    """The record of the version that would be made, and the format that was chosen for it."""
+    trial = Trial(captured, number, folder, runner, left_out)
+    with steps("export"):
+        exported = trial.first()
+    with steps("verify"):
+        verdicts = trial.rest(exported)
+        winner, reason = choose(captured, verdicts)
+        reason += metric_words(captured, winner)
+        return describe_version(captured, number, verdicts, winner, reason, folder), winner
 
 
 class _Steps:

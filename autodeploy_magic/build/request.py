@@ -12,10 +12,13 @@ from autodeploy_magic.build.sample import Sample
 from autodeploy_magic.errors import InvalidOption, NoModel
 from autodeploy_magic.formats import format_of
 
-__all__ = ["CODE", "BuildRequest", "check_labels", "exporter_for", "formats_of"]
+__all__ = ["CODE", "RETRAIN", "BuildRequest", "check_labels", "exporter_for", "formats_of"]
 
 CODE = ("preprocess", "predict", "postprocess")
 """The functions of the person's own that travel with a model."""
+
+RETRAIN = "retrain"
+"""The one that is kept beside it, for re-tuning: `retrain(model, X, y)`."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,10 @@ def exporter_for(request: BuildRequest) -> Exporter:
 
 def formats_of(request: BuildRequest, exporter: Exporter) -> tuple[str, ...]:
     """The formats to try. Raises `InvalidOption` for one that the model, or the code around it, rules out."""
-    unknown = [key for key in request.code if key not in CODE]
+    unknown = [key for key in request.code if key not in (*CODE, RETRAIN)]
     if unknown:
         raise InvalidOption(
-            f"there is no place for a function {unknown[0]!r}", fix=f"the places are: {', '.join(CODE)}"
+            f"there is no place for a function {unknown[0]!r}", fix=f"the places are: {', '.join((*CODE, RETRAIN))}"
         )
     if request.format not in ("auto", "onnx", "native"):
         raise InvalidOption(f"{request.format!r} is not a format", fix="use auto, onnx or native")
@@ -85,9 +88,10 @@ def formats_of(request: BuildRequest, exporter: Exporter) -> tuple[str, ...]:
 
 def _green(request: BuildRequest, exporter: Exporter, formats: tuple[str, ...]) -> tuple[str, ...]:
     """Those formats that run no code when they are loaded. Raises `InvalidOption` where there is none."""
-    if request.code:
+    around = [name for name in request.code if name in CODE]
+    if around:
         raise InvalidOption(
-            f"the version would be amber: {', '.join(request.code)} of this notebook would travel with it",
+            f"the version would be amber: {', '.join(around)} of this notebook would travel with it",
             why="the setting allow_pickle is off: no version is made whose loading runs Python code",
             fix="serve the model without them, or set allow_pickle",
         )

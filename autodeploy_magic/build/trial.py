@@ -14,8 +14,8 @@ from pathlib import Path
 
 from autodeploy_magic.build.capture import Captured, files_of
 from autodeploy_magic.build.memory import available_bytes
-from autodeploy_magic.build.package import write_folder
 from autodeploy_magic.build.speed import slower_live
+from autodeploy_magic.build.stage import write_folder
 from autodeploy_magic.build.verify import Verdict, replay, replay_by_providers
 from autodeploy_magic.contracts import Candidate, CleanRunner
 from autodeploy_magic.errors import AutodeployError, ExportFailed

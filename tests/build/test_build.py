@@ -47,7 +47,9 @@ def test_a_version_stands_whole_in_the_store(make: Make, store: Store, iris: Any
         assert (model / artifact.path).stat().st_size == artifact.size_bytes
     assert json.loads((model / "version.json").read_bytes())["digest"] == version.digest
     assert len(json.loads((model / "sample.json").read_bytes())["inputs"]) == 16
-    assert files_of(store.version_folder("demo", 1)) == {"version.json", "sample.json", "expected.json", "answers.json"}
+    kept = {"version.json", "sample.json", "expected.json", "answers.json", "live/model.pkl"}
+    assert files_of(store.version_folder("demo", 1)) == kept
+    assert [artifact.path for artifact in version.kept] == ["model.pkl"]
     assert built.answers is not None
     assert len(json.loads(built.answers.read_bytes())["predictions"]) == 150
     assert not (store.folder("demo") / "staging").exists()

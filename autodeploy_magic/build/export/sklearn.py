@@ -119,7 +119,9 @@ class SklearnExporter(Exporter):
 
         from autodeploy_magic.build.export import sklearn_adapt as adapt
         from autodeploy_magic.build.export.sklearn_impute import convert_imputer
+        from autodeploy_magic.build.export.sklearn_threshold import beneath
 
+        model, decision = beneath(adapt.unwrapped(model))
         model = adapt.unwrapped(model)
         _refuse_parts(model, format)
         teach_skl2onnx(_parts(model))
@@ -143,7 +145,9 @@ class SklearnExporter(Exporter):
                     target_opset=opset,
                     custom_conversion_functions={SimpleImputer: convert_imputer} if double else None,
                 )
-                data = (adapt.by_target(found, model) if probable else found).SerializeToString()
+                found = adapt.as_named(found, [name for name, _ in initial_types])
+                found = adapt.by_target(found, model) if probable else found
+                data = (decision.put_into(found) if decision is not None else found).SerializeToString()
         except Exception as error:  # a converter may raise anything; what it says goes into the candidates' table
             raise ExportFailed(
                 f"{self.model_type(model)} cannot be written as {format}",

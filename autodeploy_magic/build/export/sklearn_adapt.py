@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-__all__ = ["by_target", "unwrapped", "with_missing_as_empty", "with_trees_in_float32", "without_flattening"]
+__all__ = ["as_named", "by_target", "unwrapped", "with_missing_as_empty", "with_trees_in_float32", "without_flattening"]
 
 EMPTY = ""
 """What `serve.runtime.onnx` sends for a missing text."""
@@ -124,7 +124,22 @@ def unwrapped(model: Any) -> Any:
             return unwrapped(getattr(model, attribute))
     if type(model).__name__ == "FrozenEstimator":
         return unwrapped(model.estimator)
+    if hasattr(model, "calibrated_classifiers_"):
+        return _calibrated(model)
     return model
+
+
+def _calibrated(model: Any) -> Any:
+    """A calibration with the estimators themselves in the place of frozen ones."""
+    inner = [unwrapped(one.estimator) for one in model.calibrated_classifiers_]
+    if all(new is old.estimator for new, old in zip(inner, model.calibrated_classifiers_, strict=True)):
+        return model
+    changed = copy.copy(model)
+    changed.estimator = inner[0]
+    changed.calibrated_classifiers_ = [copy.copy(one) for one in model.calibrated_classifiers_]
+    for one, estimator in zip(changed.calibrated_classifiers_, inner, strict=True):
+        one.estimator = estimator
+    return changed
 
 
 def by_target(onnx_model: Any, model: Any) -> Any:
@@ -146,6 +161,23 @@ def by_target(onnx_model: Any, model: Any) -> Any:
         node = helper.make_node("Transpose", [given.name], [name], perm=[1, 0, 2])
     graph.node.append(node)
     graph.output[1].CopyFrom(helper.make_tensor_value_info(name, element or TensorProto.FLOAT, [None, None, None]))
+    return onnx_model
+
+
+def as_named(onnx_model: Any, names: list[str]) -> Any:
+    """Return the graph with its inputs called `names`: skl2onnx turns "petal length (cm)" into what a variable could be
+    called, and what is sent has the column's own name.
+    """
+    graph = onnx_model.graph
+    given = [item.name for item in graph.input]
+    if len(given) != len(names) or given == names:
+        return onnx_model
+    new = dict(zip(given, names, strict=True))
+    for item in graph.input:
+        item.name = new[item.name]
+    for node in graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = new.get(name, name)
     return onnx_model
 
 

@@ -117,7 +117,7 @@ NATIVE: dict[str, str] = {
     "has no converter": """
         AdditiveChi2Sampler AffinityPropagation BernoulliRBM Birch BisectingKMeans CCA ClassifierChain
         DictionaryLearning DummyClassifier DummyRegressor EllipticEnvelope FactorAnalysis FastICA
-        FeatureAgglomeration FixedThresholdClassifier Isomap KernelRidge LabelPropagation LabelSpreading
+        FeatureAgglomeration Isomap KernelRidge LabelPropagation LabelSpreading
         LatentDirichletAllocation LocallyLinearEmbedding MeanShift MiniBatchDictionaryLearning MiniBatchNMF
         MiniBatchSparsePCA MissingIndicator NMF NearestCentroid Nystroem OutputCodeClassifier PLSCanonical
         PLSSVD PolynomialCountSketch RadiusNeighborsTransformer RBFSampler RegressorChain
@@ -437,3 +437,9 @@ def test_pipelines_over_frames(library: str, missing: bool, tmp_path: Path) -> N
         columns.set_output(transform=library)
     model = make_pipeline(columns, LogisticRegression()).fit(table, label)
     assert road(model, table, tmp_path) == "onnx"
+
+
+def test_columns_may_have_any_name(tmp_path: Path) -> None:
+    table = pd.DataFrame(IRIS[:, :3], columns=["petal length (cm)", "Größe in %", "x.1"])
+    columns = ColumnTransformer([("n", StandardScaler(), ["petal length (cm)", "x.1"])], remainder="passthrough")
+    assert road(make_pipeline(columns, LogisticRegression(max_iter=500)).fit(table, KIND), table, tmp_path) == "onnx"
