@@ -34,8 +34,11 @@ def request_of(incident: Incident, recorded: Sequence[Recorded]) -> str:
     )
 
 
-def cell(incident: Incident, request: Recorded) -> str:
-    """The code. It takes the request from the deployment's own record, so that types and gaps are as they were."""
+def cell(incident: Incident, request: Recorded, hidden: Sequence[str] = ()) -> str:
+    """The code. It takes the request from the deployment's own record, so that types and gaps are as they were.
+
+    Of rows with columns that are not kept (`hidden`) it shows what there is, and leaves the rest to the person.
+    """
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(request.at_s))
     failed = f"answered {request.status}" + (f": {request.error}" if request.error else "")
     lines = [
@@ -46,7 +49,9 @@ def cell(incident: Incident, request: Recorded) -> str:
         f'sent = ad.attach("{incident.name}").recorded({json.dumps(request.id)})',
         "sent.inputs  # the rows, as your model takes them" if request.inputs is not None else "sent.body",
     ]
-    if request.inputs is not None:
+    if hidden:
+        lines[-1:] = [_comment(f"not kept as they were: {', '.join(hidden)}"), "sent.inputs"]
+    elif request.inputs is not None:
         lines[-1:] = ["display(sent.inputs)  # the rows, as your model takes them", "model.predict(sent.inputs)"]
     return "\n".join(lines) + "\n"
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autodeploy_magic.contracts import Column, Signature
+from autodeploy_magic.reservoir.hidden import are_hidden
 
 __all__ = ["TEXT", "columns_of"]
 
@@ -18,8 +19,9 @@ def columns_of(signature: Signature, inputs: Any) -> dict[str, Sequence[Any]]:
     """Values by column of what `POST /predict` takes as "inputs"; JSON values, None for a gap.
 
     A table's columns have their names. A 2-D array has "0", "1", … (`x[0]` in words that are shown); one of texts has
-    "text". Columns whose values are no scalars (pictures, sequences, nested arrays) are left out. Inputs that do not
-    have the signature's form, as another version's may not, have no columns.
+    "text". Columns whose values are no scalars (pictures, sequences, nested arrays) are left out, and so are those that
+    were dropped or hashed when they were recorded. Inputs that do not have the signature's form, as another version's
+    may not, have no columns.
     """
     if signature.container in ("ndarray", "list"):
         return _of_rows(signature.columns[0], inputs)
@@ -56,11 +58,11 @@ def _of_rows(column: Column, rows: Any) -> dict[str, Sequence[Any]]:
     if not all(isinstance(row, Sequence) and len(row) == width for row in rows):
         return {}
     found = {str(i): [row[i] for row in rows] for i in range(width)}
-    return {name: values for name, values in found.items() if _are_scalars(column, values)}
+    return {name: values for name, values in found.items() if _are_scalars(column, values) and not are_hidden(values)}
 
 
 def _of_column(column: Column, values: Sequence[Any], name: str) -> dict[str, Sequence[Any]]:
-    if column.shape != () or column.dtype in _FILES or not _are_scalars(column, values):
+    if column.shape != () or column.dtype in _FILES or not _are_scalars(column, values) or are_hidden(values):
         return {}
     return {name: values}
 

@@ -15,6 +15,7 @@ Around it:
     control.py     who answers here, and the sockets handed to the next supervisor
     lineup/        versions beside each other: champion, canary, shadow, and those that are loaded by name
     record.py      what was answered, in one-second roll-ups; exposition.py tells Prometheus of them
+    sampling.py    a sample of requests (sampled.py: one of them), without what is not to be kept (redact.py)
     trace.py       spans of what was answered, for an OpenTelemetry collector (traced.py: the front where that is asked)
     bento.py       the same model behind BentoML's own road, for stock `bentoml serve`
     pyfunc.py      the same model as MLflow's python_function

@@ -29,6 +29,7 @@ from autodeploy_magic.wire import Batch
 if TYPE_CHECKING:
     from autodeploy_magic.reservoir.records import Recorded
     from autodeploy_magic.serve.lane.source import Source
+    from autodeploy_magic.serve.redact import Redaction
     from autodeploy_magic.serve.road import Road
 
 __all__ = ["Sampling"]
@@ -58,16 +59,18 @@ class Sampling:
     """Takes requests on the event loop, and writes them down. `start` it in the worker's process, and `close` it.
 
     The road counts `left` down with each request; below 0 the request is taken: it asks `begin`, and tells `answered`
-    of what came of it, or nothing where it was refused.
+    of what came of it, or nothing where it was refused. `share` of what was taken is recorded (0 to 1), by chance.
     """
 
-    def __init__(self, path: Path, *, each_second: int) -> None:
+    def __init__(self, path: Path, *, each_second: int, share: float = 1.0, redaction: Redaction | None = None) -> None:
         self.left = 0
         self._path = path
         self._each_second = each_second
         self._spare = (BURST - 1) * each_second
         self._most = each_second + self._spare
         self._share = 1.0
+        self._recorded_share = share
+        self._redaction = redaction
         self._begun = 0
         self._taken: list[Taken] = []
         self._failed: list[Taken] = []
@@ -183,6 +186,8 @@ class Sampling:
         self._most = self._each_second + max(0, self._spare)
         taken, self._taken, self._failed = [*self._failed, *self._taken], [], []
         self.left, self._begun, self._share = 0, 0, 1.0
+        if self._recorded_share < 1.0:
+            taken = [one for one in taken if random.random() < self._recorded_share]
         room = QUEUE - len(self._queue)
         self._dropped += max(0, len(taken) - room)
         if taken:
@@ -214,7 +219,10 @@ class Sampling:
             taken = self._queue.popleft()
             most = MOST_ROWS if time.thread_time() - spent_s < BUDGET_S else FEW_ROWS
             try:
-                found.append(taken.recorded(most))
+                recorded = taken.recorded(most)
+                if self._redaction is not None:
+                    recorded = self._redaction.cleaned(recorded, taken.version.signature)
+                found.append(recorded)
             except Exception:  # the model's values may be of any library
                 self._lost += 1
                 log.exception("request %s could not be recorded", taken.id)

@@ -25,7 +25,7 @@ import msgspec
 
 from autodeploy_magic import settings
 from autodeploy_magic.contracts import Traffic
-from autodeploy_magic.errors import AutodeployError, StartFailed
+from autodeploy_magic.errors import AutodeployError, StartFailed, StoreFailed
 from autodeploy_magic.registry import need
 from autodeploy_magic.serve.lineup.orders import Place
 from autodeploy_magic.serve.record import Recorder
@@ -126,12 +126,19 @@ def main(spec: dict[str, Any], handed: dict[str, Any]) -> int:
 
 def _sampling(order: Spec) -> Sampling | None:
     """What keeps a sample of the requests; None where none is wanted."""
-    each_second = int(settings.get("record_requests"))
-    if not order.requests or each_second <= 0:
+    each_second, share = int(settings.get("record_requests")), float(settings.get("record_share"))
+    if not order.requests or each_second <= 0 or share <= 0 or settings.get("record") == "off":
         return None
+    from autodeploy_magic.serve.redact import Redaction
     from autodeploy_magic.serve.sampling import Sampling
 
-    return Sampling(Path(order.requests), each_second=each_second)
+    path = Path(order.requests)
+    try:
+        redaction = Redaction.from_settings(path)
+    except (OSError, StoreFailed) as error:
+        log.warning("nothing is recorded: the key that hashes are made with cannot be had: %s", error)
+        return None
+    return Sampling(path, each_second=each_second, share=share, redaction=redaction)
 
 
 def _traces(order: Spec) -> Tracing | None:

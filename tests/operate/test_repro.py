@@ -60,3 +60,10 @@ def test_one_whose_rows_were_not_read_shows_what_was_sent() -> None:
     code = cell(INCIDENT, failed("r1", T)._replace(inputs=None, body="{not json"))
     assert "sent.body" in code
     assert "predict" not in code
+
+
+def test_one_with_columns_that_are_not_kept_is_shown_and_not_sent_through_the_model() -> None:
+    code = cell(INCIDENT, failed("r1", T), ("ssn", "na\nme"))
+    assert "# not kept as they were: ssn, na me" in code.splitlines()
+    assert code.splitlines()[-1] == "sent.inputs"
+    assert "model.predict" not in code

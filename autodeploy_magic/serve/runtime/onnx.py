@@ -86,7 +86,7 @@ class OnnxRunner:
 
     def run(self, x: Any, names: Sequence[str]) -> dict[str, Any]:
         """Answer `x`, a `Batch` or what a preprocess returned, in the live object's dtypes."""
-        feeds, rows = self._feeds(x)
+        feeds, rows = self.feeds(x)
         wanted = tuple(names)
         if wanted not in self._wanted:
             answers = [self._answers[name] for name in wanted]
@@ -102,7 +102,8 @@ class OnnxRunner:
             found = self._session.run(given, feeds)
         return {answer.name: answer.restore(value, rows) for answer, value in zip(answers, found, strict=True)}
 
-    def _feeds(self, x: Any) -> tuple[dict[str, Array], int]:
+    def feeds(self, x: Any) -> tuple[dict[str, Array], int]:
+        """What the session is fed for `x`, and how many rows that is."""
         if isinstance(x, Batch) and x.matrix is not None and len(self._inputs) == 1:
             name, dtype, rank = self._inputs[0]
             return {name: _typed(x.matrix, dtype, rank, x.largest)}, x.rows

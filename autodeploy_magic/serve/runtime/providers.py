@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autodeploy_magic import settings
+
 __all__ = ["CPU", "PROVIDERS", "Provider", "available", "fell_back", "session"]
 
 CPU = "CPUExecutionProvider"
@@ -102,8 +104,8 @@ def _options(threads: int, provider: Provider | None) -> Any:
     options.log_severity_level = 3
     # A plan of the memory for each number of rows that was ever asked for: no quicker, and 1.5 times the memory.
     options.enable_mem_pattern = False
-    # Spinning threads burn a core between requests and gain nothing at a request's size.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Spinning threads burn a core between requests, and gain something only where a run wakes several of them.
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(bool(settings.get("spinning")))))
     return options
 
 
