@@ -11,5 +11,6 @@ quality/       how right it answers, from labels, and from the model's own confi
 detect/        one file a kind of fault
 alert/         faults become alerts, and reach people
 recover/       what is done about them: the policy, the actions, the incidents
+retune/        a better version: candidates made, measured, judged, and one of them chosen
 repro.py       an incident's request, as a cell
 """

@@ -19,6 +19,7 @@ from autodeploy_magic.health import Alert, Incident, Recovery
 from autodeploy_magic.operate.recover.actions.base import Action
 from autodeploy_magic.operate.recover.case import Case, Figures
 from autodeploy_magic.operate.recover.policy import IDLE, rules
+from autodeploy_magic.policy import Step
 
 __all__ = ["Decision", "Verdict", "decide", "judge", "seen_before", "spent"]
 
@@ -175,7 +176,7 @@ def _about(
                 notes.append(f"{action.name}: {reason}")
                 continue
             would = action.would(case)
-            if mode == "act" and step.mode == "act":
+            if mode == "act" and _may(step, case):
                 if settling and not action.urgent:
                     return None
                 waits = full or _cooling(now_s, action, incidents, actions)
@@ -193,6 +194,13 @@ def _about(
         nothing = Decision(alert, applying[0].name if applying else "", "", "none", "", why)
         return None if _said(nothing, case.version, incidents) else nothing
     return None
+
+
+def _may(step: Step, case: Case) -> bool:
+    """Whether it is done without asking: as the table says, but for a re-tune, where the deployment says so."""
+    if step.action == "retune":
+        return case.desired.settings.get("retune_incidents") == "act"
+    return step.mode == "act"
 
 
 def _cooling(now_s: float, action: Action, incidents: Iterable[Incident], actions: Mapping[str, Action]) -> str:

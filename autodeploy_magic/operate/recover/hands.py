@@ -36,6 +36,9 @@ class Hands(Protocol):
     async def trim(self, name: str) -> int:
         """Remove versions that nothing uses, but for the one to go back to, and old records; returns bytes freed."""
 
+    async def retune(self, name: str, trigger: str) -> str:
+        """Begin a re-tune, and return its id at once."""
+
     def previous(self, name: str) -> int | None:
         """The version that was served before and could be again; None for none."""
 

@@ -37,6 +37,7 @@ _RUN_BY = (
     "batch_rows",
     "max_queue",
     "request_timeout_s",
+    "spinning",
     "threads",
 )  # of the settings those that change how fast it answers
 _LEAST_ERRORS, _MOST_ERRORS = 0.01, 0.05

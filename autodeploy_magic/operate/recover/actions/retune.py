@@ -1,8 +1,7 @@
-"""Ask for a model of newer data. Nothing here makes one yet: it is a suggestion on the timeline, for a person."""
+"""Begin a re-tune: what it finds is proposed, or taken where the deployment's `retune_promote` is "auto"."""
 
 from __future__ import annotations
 
-from autodeploy_magic.errors import InvalidOption
 from autodeploy_magic.operate.recover.actions.base import Action, Done
 from autodeploy_magic.operate.recover.case import Case
 from autodeploy_magic.operate.recover.hands import Hands
@@ -12,17 +11,17 @@ __all__ = ["Retune"]
 
 class Retune(Action):
     name = "retune"
-    cool_down_s = 3600.0
+    cool_down_s = 6 * 3600.0
+    settle_s = 900.0
 
     def fits(self, case: Case) -> str:
         return ""
 
     def would(self, case: Case) -> str:
-        return "train again on newer data"
+        return "re-tune: look for a better version on what was recorded"
 
     async def do(self, hands: Hands, case: Case) -> Done:
-        raise InvalidOption(
-            f"{case.name} cannot be trained again from here",
-            why="what it was trained on, and how, is in its notebook",
-            fix=f"train on newer data, and `%%deploy {case.name}`: it becomes v{case.version + 1} at the same URL",
-        )
+        key = await hands.retune(case.name, f"incident {case.alert.rule}")
+        promote = case.desired.settings.get("retune_promote")
+        then = "what it proves is taken" if promote == "auto" else "it proposes what it proves"
+        return Done(f"began the re-tune {key}: {then}")
