@@ -16,6 +16,9 @@
     zygotes.py      the zygotes that run, one for each Python
     processes.py    one of them, and its children
     jobs.py         a build's functions in a clean process
+    retunes.py      re-tunes, from their beginning to what is taken or taken back: retune_bench.py what they work with,
+                    retune_records.py what is kept of them, schedule.py those that nobody asks for
+    trials.py       a version run on trial, on a port of its own; layout_search.py how it is run best
     watch.py        processes by pid: which they are, when they end
     records.py      what is written down of them
 

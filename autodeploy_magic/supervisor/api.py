@@ -39,6 +39,7 @@ from autodeploy_magic.supervisor.health_api import HealthApi
 from autodeploy_magic.supervisor.jobs import Job, run_job
 from autodeploy_magic.supervisor.loop import Loop
 from autodeploy_magic.supervisor.moves import Tuning
+from autodeploy_magic.supervisor.retune_api import RetuneApi
 from autodeploy_magic.supervisor.traffic import TrafficChange
 
 __all__ = ["BEAT_S", "make_api"]
@@ -112,6 +113,7 @@ def make_api(loop: Loop, token: str) -> ASGIApp:
         Route("/activities", api.activity, methods=["POST"]),
         Route("/live", api.live),
         *HealthApi(loop, api.change).routes(),
+        *RetuneApi(loop, api.change).routes(),
     ]
     return _Guard(Starlette(routes=routes, exception_handlers={AutodeployError: refused}), loop, token)
 
@@ -241,6 +243,7 @@ class _Api:
 
     async def _remove(self, name: str) -> None:
         self._loop.operating.forget(name)
+        await self._loop.retunes.forget(name)
         self._loop.showing.remove(name)
         await self._deployments.remove(name)
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 
 from autodeploy_magic.live import Activity, Event, Glance, Hello, Message, Point
+from autodeploy_magic.retuning import Retune
 from autodeploy_magic.supervisor.records import package_version
 
 __all__ = ["Broadcast", "Watcher"]
@@ -126,6 +127,10 @@ class Broadcast:
 
     def activity(self, activity: Activity) -> None:
         self._tell(activity.name, Message(activity=activity))
+
+    def retune(self, retune: Retune) -> None:
+        self._tell(retune.name, Message(retune=retune))
+        self.refresh()
 
     def close(self) -> None:
         """End all streams: the supervisor ends."""

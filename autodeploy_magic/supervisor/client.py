@@ -19,6 +19,7 @@ from autodeploy_magic.contracts import CleanRunner, Desired, Progress, Report, S
 from autodeploy_magic.errors import InvalidOption, SupervisorFailed, from_payload
 from autodeploy_magic.health import Drill, Health, Incident
 from autodeploy_magic.live import Activity, Event, Glance, Message, Probe, Series, View
+from autodeploy_magic.retuning import Order, Retune
 from autodeploy_magic.store import Store
 
 if TYPE_CHECKING:
@@ -34,9 +35,10 @@ PAGE_CALLS = tuple(
     (method, re.compile(pattern))
     for method, pattern in (
         ("GET", "/ping|/glances|/deployments"),
-        ("GET", f"{_NAME}(/(view|series|events|logs|health|unlabelled|repro))?"),
+        ("GET", f"{_NAME}(/(view|series|events|logs|health|unlabelled|repro|retunes(/[a-z0-9]+)?))?"),
         ("POST", f"{_NAME}/(test|start|stop|restart|scale|tune|rollback|promote|traffic|containerize)"),
         ("POST", f"{_NAME}/(slo|recovery|silence|feedback|drill|alerts/test|incidents/[a-z0-9]+/(act|undo))"),
+        ("POST", f"{_NAME}/(retune|retunes/[a-z0-9]+/(cancel|take|undo))"),
         ("DELETE", _NAME),
     )
 )
@@ -214,6 +216,42 @@ class Supervisor:
     def repro(self, name: str, incident: str) -> dict[str, str]:
         """The code of a cell that sends an incident's request to the live object."""
         return self.call("GET", f"/deployments/{name}/repro?incident={incident}", dict[str, str])
+
+    # --- re-tuning
+
+    def retune(self, name: str, order: Order, report: Report) -> Retune:
+        """Look for something better, and return what came of it. It goes on where this call is broken off.
+
+        Raises `InvalidOption` where one runs already, or its order cannot be met.
+        """
+        return self.call("POST", f"/deployments/{name}/retune", Retune, order, report)
+
+    def retunes(self, name: str) -> builtins.list[Retune]:
+        """The last re-tunes, newest first."""
+        return self.call("GET", f"/deployments/{name}/retunes", builtins.list[Retune])
+
+    def retune_of(self, name: str, key: str) -> Retune:
+        """One of them. Raises `InvalidOption` for one that is not known."""
+        return self.call("GET", f"/deployments/{name}/retunes/{key}", Retune)
+
+    def cancel_retune(self, name: str, key: str) -> Retune:
+        """End one that runs; nothing has changed then."""
+        return self.call("POST", f"/deployments/{name}/retunes/{key}/cancel", Retune, {})
+
+    def take(self, name: str, key: str, contender: str, report: Report) -> Retune:
+        """Serve a contender that passed. Raises `InvalidOption` for one that did not, or is not kept any more."""
+        return self.call("POST", f"/deployments/{name}/retunes/{key}/take", Retune, {"contender": contender}, report)
+
+    def undo_retune(self, name: str, key: str, report: Report) -> Retune:
+        """Serve again as before a re-tune's contender was taken. Raises `InvalidOption` where that cannot be."""
+        return self.call("POST", f"/deployments/{name}/retunes/{key}/undo", Retune, {}, report)
+
+    def forget_data(self, name: str, before_s: float | None = None) -> dict[str, int]:
+        """Delete what was recorded (before a time in seconds since the epoch), and what re-tunes kept of it.
+
+        Returns how many "requests", "labels", "training" rows and data of "retunes" were deleted.
+        """
+        return self.call("POST", f"/deployments/{name}/data/forget", dict[str, int], {"before_s": before_s})
 
     def activity(self, activity: Activity) -> None:
         """Tell how a long job of this process is now, for everybody who watches."""

@@ -19,11 +19,13 @@ from autodeploy_magic.metrics.events import events
 from autodeploy_magic.ship.container import engines
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.moves import TUNABLE, previous
+from autodeploy_magic.supervisor.retune_records import known
 
 __all__ = ["Glances", "Outlook"]
 
 EVENTS_S = 7 * 24 * 3600.0
 _MOST_EVENTS = 200
+_RETUNES = 5
 
 
 class Outlook(NamedTuple):
@@ -34,6 +36,7 @@ class Outlook(NamedTuple):
     alerts: tuple[Alert, ...] = ()
     quality: str = ""
     recovery: Recovery = "act"
+    retune: str = ""
 
 
 class Glances:
@@ -61,6 +64,7 @@ class Glances:
                 status=status,
                 alerts=alerts,
                 recovery=outlook.recovery,
+                retune=outlook.retune,
                 changed_s=changed_s,
                 local=_is_local(status.url),
             )
@@ -75,6 +79,7 @@ class Glances:
             alerts=alerts,
             quality=outlook.quality,
             recovery=outlook.recovery,
+            retune=outlook.retune,
             changed_s=changed_s,
             local=_is_local(status.url),
         )
@@ -100,6 +105,7 @@ class Glances:
             rollback_to=previous(store, desired) or 0,
             cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
             engines=engines(),
+            retunes=tuple(known(store, name, _RETUNES)),
         )
 
     def forget(self, name: str) -> None:
@@ -167,5 +173,8 @@ def _knobs(desired: Desired) -> tuple[Knob, ...]:
         assert isinstance(knob.default, int | float)
         value = desired.settings.get(name, knob.default)
         assert isinstance(value, int | float)
-        found.append(Knob(name=name, value=value, default=knob.default, unit=knob.unit, help=knob.help))
+        # One that is on or off is tuned as 1 or 0.
+        default = int(knob.default) if isinstance(knob.default, bool) else knob.default
+        value = int(value) if isinstance(value, bool) else value
+        found.append(Knob(name=name, value=value, default=default, unit=knob.unit, help=knob.help))
     return tuple(found)

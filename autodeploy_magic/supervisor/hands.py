@@ -11,10 +11,12 @@ from pathlib import Path
 
 from autodeploy_magic.contracts import Progress
 from autodeploy_magic.operate.recover.hands import Room
+from autodeploy_magic.retuning import Order
 from autodeploy_magic.serve.runtime.cores import usable_cores
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.deployments import Deployments
 from autodeploy_magic.supervisor.moves import Tuning, previous
+from autodeploy_magic.supervisor.retunes import Retunes
 from autodeploy_magic.supervisor.traffic import TrafficChange
 
 __all__ = ["SupervisorHands"]
@@ -28,9 +30,10 @@ _STALE_S = 60.0
 class SupervisorHands:
     """The hands of the supervisor; all of it on its event loop but `previous`, which reads files."""
 
-    def __init__(self, store: Store, deployments: Deployments) -> None:
+    def __init__(self, store: Store, deployments: Deployments, retunes: Retunes) -> None:
         self._store = store
         self._deployments = deployments
+        self._retunes = retunes
         self._cores = usable_cores()
         self._busy: tuple[float, float] = (0.0, 0.0)
         self._room = Room(self._cores, 0.0, 0)
@@ -52,6 +55,11 @@ class SupervisorHands:
 
     async def trim(self, name: str) -> int:
         return await asyncio.to_thread(self._trim, name)
+
+    async def retune(self, name: str, trigger: str) -> str:
+        promote = self._deployments.desired(name).settings.get("retune_promote", "ask")
+        order = Order(trigger=trigger, promote="auto" if promote == "auto" else "ask")
+        return (await self._retunes.begin(name, order, _said)).id
 
     def previous(self, name: str) -> int | None:
         return previous(self._store, self._deployments.desired(name))

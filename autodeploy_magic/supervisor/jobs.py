@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import tempfile
 from typing import Any
 
 import msgspec
+import psutil
 
 from autodeploy_magic.errors import AutodeployError, BuildFailed, from_payload
 from autodeploy_magic.supervisor.processes import Child
@@ -19,10 +21,16 @@ __all__ = ["Job", "run_job"]
 _LAST_LINES = 20
 _LAST_BYTES = 16 * 1024
 _EXIT_S = 5.0
+_LOOK_S = 0.5
+"""How often its memory is looked at."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of "module:function" in a process of its own; see `contracts.CleanRunner`."""
+    """One call of "module:function" in a process of its own; see `contracts.CleanRunner`.
+
+    `nice` and `cores` have it give way to what serves. It is ended where it, with all it started, has more than
+    `memory_bytes` of memory; 0 for as much as there is.
+    """
 
     executable: str
     target: str
@@ -30,6 +38,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     paths: tuple[str, ...] = ()
     env: dict[str, str] = {}
     timeout_s: float = 600.0
+    nice: int = 0
+    cores: int = 0
+    memory_bytes: int = 0
 
 
 async def run_job(zygotes: Zygotes, job: Job) -> dict[str, Any]:
@@ -39,13 +50,20 @@ async def run_job(zygotes: Zygotes, job: Job) -> dict[str, Any]:
     process ended or took longer than `timeout_s`.
     """
     with tempfile.TemporaryFile() as output:
-        order = {"target": job.target, "spec": job.spec, "paths": job.paths, "env": job.env}
+        order = {
+            "target": job.target,
+            "spec": job.spec,
+            "paths": job.paths,
+            "env": job.env,
+            "nice": job.nice,
+            "cores": job.cores,
+        }
         child: Child | None = None
         line: bytes | None = None
         try:
             async with asyncio.timeout(job.timeout_s):
                 child = await zygotes.start(job.executable, "job", order, output.fileno())
-                line = await child.reader.readline()
+                line = await _answer(child, job)
         except TimeoutError:
             raise BuildFailed(
                 f"{job.target} took longer than {job.timeout_s:g} s and was ended",
@@ -66,6 +84,40 @@ async def run_job(zygotes: Zygotes, job: Job) -> dict[str, Any]:
             raise _with_output(from_payload(answer["error"]), output.fileno())
         result: dict[str, Any] = answer["result"]
         return result
+
+
+async def _answer(child: Child, job: Job) -> bytes:
+    """The line that it answers. Raises `BuildFailed` where it takes too much memory meanwhile."""
+    answer = asyncio.ensure_future(child.reader.readline())
+    try:
+        while job.memory_bytes:
+            done, _ = await asyncio.wait([answer], timeout=_LOOK_S)
+            if done:
+                break
+            used = await asyncio.to_thread(_memory, child.pid)
+            if used > job.memory_bytes:
+                raise BuildFailed(
+                    f"it took {used / 2**20:.0f} MB of memory and was ended",
+                    why=f"it may take {job.memory_bytes / 2**20:.0f} MB",
+                    fix="raise AUTODEPLOY_RETUNE_MEMORY_BYTES, or free memory",
+                )
+        return await answer
+    finally:
+        answer.cancel()
+
+
+def _memory(pid: int) -> int:
+    """What a process and all it started have in memory, in bytes; 0 where it has ended."""
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+    except psutil.Error:
+        return 0
+    total = 0
+    for one in family:
+        with contextlib.suppress(psutil.Error):  # it has ended
+            total += int(one.memory_info().rss)
+    return total
 
 
 async def _end(child: Child, grace_s: float) -> Ending:

@@ -31,6 +31,8 @@ from autodeploy_magic.supervisor.jobs import Job, run_job
 from autodeploy_magic.supervisor.journal import Journal
 from autodeploy_magic.supervisor.operating import Operating
 from autodeploy_magic.supervisor.records import API, SupervisorInfo, package_version
+from autodeploy_magic.supervisor.retunes import Retunes
+from autodeploy_magic.supervisor.schedule import Schedule
 from autodeploy_magic.supervisor.showing import Showing
 from autodeploy_magic.supervisor.watch import boot_id, create_time
 from autodeploy_magic.supervisor.zygotes import Zygotes
@@ -53,9 +55,23 @@ class Loop:
         journal = Journal(store)
         self.deployments = Deployments(store, self.zygotes, journal)
         self.showing = Showing(store, self.deployments, journal)
-        self.operating = Operating(
-            store, self.deployments, journal, used=self.showing.used, changed=self.showing.broadcast.refresh
+        self.retunes = Retunes(
+            store,
+            self.zygotes,
+            self.deployments,
+            journal,
+            told=self.showing.broadcast.retune,
+            slo_state=lambda name: self.operating.outlook(name).slo_state,
         )
+        self.operating = Operating(
+            store,
+            self.deployments,
+            journal,
+            self.retunes,
+            used=self.showing.used,
+            changed=self.showing.broadcast.refresh,
+        )
+        self.schedule = Schedule(self.deployments, self.retunes)
         self.drills = Drills(store, self.deployments, self.operating)
         self.showing.outlook = self.operating.outlook
         self._idle_s = float(settings.get("idle_s"))
@@ -72,6 +88,7 @@ class Loop:
         from autodeploy_magic.supervisor.api import make_api
 
         await self.deployments.resume()
+        await self.retunes.resume()
         token = secrets.token_urlsafe(32)
         path = self.store.runtime_dir / "supervisor.sock"
         self._server = Server(Config(make_api(self, token)), tick=self._tick)
@@ -80,7 +97,8 @@ class Loop:
             loop.add_signal_handler(number, self.end)
         with _unix_socket(path) as listening, self._announced(path, token):
             ready()
-            self._watching = [asyncio.create_task(one.run()) for one in (self.showing, self.operating)]
+            running = (self.showing, self.operating, self.schedule)
+            self._watching = [asyncio.create_task(one.run()) for one in running]
             await self._server.serve(sockets=[listening])
         assert self._ending is not None
         await self._ending
@@ -152,6 +170,7 @@ class Loop:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.retunes.close()
         try:
             if stop_deployments:
                 await self.deployments.stop_all()

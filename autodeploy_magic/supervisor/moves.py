@@ -18,7 +18,7 @@ __all__ = ["MOST_WORKERS", "TUNABLE", "Tuning", "previous", "promoted", "recover
 MOST_WORKERS = 64
 """More workers than any machine that a notebook runs on has use for: a slip of the finger must not fork a thousand."""
 
-TUNABLE = ("batch_rows", "max_queue", "request_timeout_s", "threads")
+TUNABLE = ("batch_rows", "max_queue", "request_timeout_s", "spinning", "threads")
 """The settings that change how a version is run, and none of its answers."""
 
 
@@ -102,6 +102,10 @@ def _checked(name: str, value: float) -> Any:
         raise InvalidOption(f"{name} cannot be changed here", fix=f"what can: {', '.join(TUNABLE)}")
     knob = settings.KNOBS[name]
     least = 0 if name in ("batch_rows", "threads") else 1
+    if isinstance(knob.default, bool):
+        if value not in (0, 1):
+            raise InvalidOption(f"{name} cannot be {value:g}", why=knob.help, fix="use 1 for on, 0 for off")
+        return bool(value)
     if value < least or value != value or value > 1e9 or (isinstance(knob.default, int) and value != int(value)):
         raise InvalidOption(f"{name} cannot be {value:g}", why=knob.help, fix=f"use {least} or more {knob.unit}")
     return type(knob.default)(value)

@@ -28,13 +28,14 @@ from autodeploy_magic.operate.recover.words import story
 from autodeploy_magic.operate.repro import cell, request_of
 from autodeploy_magic.operate.watch.faults import Faults
 from autodeploy_magic.operate.watch.watch import Seen, Watch, Watched
-from autodeploy_magic.reservoir import columns_of, one, recent
+from autodeploy_magic.reservoir import columns_of, hidden_columns, one, recent
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.deployments import Deployments
 from autodeploy_magic.supervisor.glances import Outlook
 from autodeploy_magic.supervisor.hands import SupervisorHands
 from autodeploy_magic.supervisor.journal import Journal
 from autodeploy_magic.supervisor.probing import Prober
+from autodeploy_magic.supervisor.retunes import Retunes
 
 __all__ = ["Operating"]
 
@@ -59,6 +60,7 @@ class Operating:
         store: Store,
         deployments: Deployments,
         journal: Journal,
+        retunes: Retunes,
         *,
         used: Callable[[str], Resources | None],
         changed: Callable[[], None],
@@ -66,6 +68,7 @@ class Operating:
         self._store = store
         self._deployments = deployments
         self._journal = journal
+        self._retunes = retunes
         self._used = used
         self._changed = changed
         self._watch = Watch(store)
@@ -75,7 +78,7 @@ class Operating:
         self._latest: dict[str, Seen] = {}
         self._versions: dict[tuple[str, int], tuple[Version, Reference | None]] = {}
         self._drills: dict[str, str] = {}
-        self.recovery = Recovery(store, SupervisorHands(store, deployments), self._incident)
+        self.recovery = Recovery(store, SupervisorHands(store, deployments, retunes), self._incident)
 
     async def run(self) -> None:
         """Look every second, until it is cancelled."""
@@ -109,9 +112,9 @@ class Operating:
             desired = self._deployments.desired(name)
         except AutodeployError:
             return Outlook()
-        seen, now = self._latest.get(name), time.time()
+        seen, now, retune = self._latest.get(name), time.time(), self._retunes.words(name)
         if seen is None:
-            return Outlook(slo=desired.slo, recovery=desired.recovery)
+            return Outlook(slo=desired.slo, recovery=desired.recovery, retune=retune)
         moment = seen.moment
         return Outlook(
             slo=desired.slo,
@@ -119,6 +122,7 @@ class Operating:
             alerts=tuple(alert for alert in seen.alerts if _wants_an_eye(alert, now)),
             quality=words(moment.quality) if moment.quality is not None else "",
             recovery=desired.recovery,
+            retune=retune,
         )
 
     def known(self, name: str) -> tuple[Alert, ...]:
@@ -185,7 +189,8 @@ class Operating:
         recorded = one(file, request)
         if recorded is None:
             raise InvalidOption(f"the request {request} of incident {incident} is not kept any more")
-        return {"code": cell(found, recorded), "request": request}
+        hidden = hidden_columns(self._store.version(name, recorded.version).signature, recorded.inputs)
+        return {"code": cell(found, recorded, hidden), "request": request}
 
     def forget(self, name: str) -> None:
         """A deployment is removed."""

@@ -10,7 +10,7 @@ import shutil
 import signal
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -26,6 +26,7 @@ from autodeploy_magic.supervisor.processes import Child
 from autodeploy_magic.supervisor.sockets import Listening
 from autodeploy_magic.supervisor.watch import Ending, Watched, boot_id
 from autodeploy_magic.supervisor.zygotes import Zygotes
+from autodeploy_magic.zygote.child import Kind
 
 __all__ = ["Launch", "Worker", "control_socket", "metrics_folder"]
 
@@ -146,6 +147,13 @@ class Launch:
     generation: int
     listening: Listening
 
+    kind: ClassVar[Kind] = "worker"
+
+    @property
+    def log_file(self) -> Path:
+        """Where its workers write what they have to say."""
+        return self.store.log_file(self.version.deployment)
+
     @property
     def places(self) -> tuple[Place, ...]:
         """Where its versions lie, the champion first."""
@@ -158,14 +166,14 @@ class Launch:
         """
         name, number = self.version.deployment, self.version.number
         timeout_s = float(settings.get("start_timeout_s"))
-        log_file = self.store.log_file(name)
+        log_file = self.log_file
         log_start = log_file.stat().st_size if log_file.exists() else 0
         log_fd = open_log(log_file)
         child: Child | None = None
         try:
             async with asyncio.timeout(timeout_s):
                 child = await self.zygotes.start(
-                    self.desired.executable, "worker", self._order(), log_fd, self.listening.sockets
+                    self.desired.executable, self.kind, self._order(), log_fd, self.listening.sockets
                 )
                 answer = await child.reader.readline()
             if answer.startswith(b'{"ready"'):
@@ -214,9 +222,13 @@ class Launch:
         ]
 
     def _order(self) -> dict[str, Any]:
+        env = {"BENTOML_HOME": str(self.store.bentoml_home(self.version.deployment))}
+        return {"target": TARGET, "spec": msgspec.to_builtins(self._spec()), "paths": [], "env": env}
+
+    def _spec(self) -> Spec:
         name = self.version.deployment
         champion, *beside = self.places
-        spec = Spec(
+        return Spec(
             name=name,
             version=self.version.number,
             generation=self.generation,
@@ -234,12 +246,10 @@ class Launch:
             prometheus=str(metrics_folder(self.store, name)),
             metrics=str(self.store.metrics_file(name)),
             requests=str(self.store.requests_file(name)),
-            log_file=str(self.store.log_file(name)),
+            log_file=str(self.log_file),
             runtime=str(self.store.runtime_file(name)),
             settings=of_workers(self.desired.settings),
         )
-        env = {"BENTOML_HOME": str(self.store.bentoml_home(name))}
-        return {"target": TARGET, "spec": msgspec.to_builtins(spec), "paths": [], "env": env}
 
     def _token_file(self) -> str:
         """Where the worker finds its token, made where there is none; "" where it asks for none."""

@@ -129,9 +129,9 @@ class Zygote:
             send(self._owner, message)
 
     def _end_jobs(self) -> None:
-        """Nobody waits for the answers of jobs any more; workers serve on."""
+        """Nobody waits for the answers of jobs and trials any more; workers serve on."""
         for pid, kind in self._children.items():
-            if kind == "job":
+            if kind != "worker":
                 os.kill(pid, signal.SIGKILL)
                 with contextlib.suppress(ProcessLookupError):  # it was not yet the leader of its group
                     os.killpg(pid, signal.SIGKILL)

@@ -84,6 +84,12 @@ def test_tuning_changes_what_is_given_and_nothing_else() -> None:
     assert isinstance(after.settings["batch_rows"], int)
 
 
+def test_what_is_on_or_off_is_tuned_by_a_number() -> None:
+    after = tuned(desired(), Tuning(settings={"spinning": 1.0}))
+    assert after.settings == {"spinning": True}
+    assert tuned(after, Tuning(settings={"spinning": 0.0})).settings == {"spinning": False}
+
+
 @pytest.mark.parametrize(
     "tuning",
     [
@@ -94,6 +100,8 @@ def test_tuning_changes_what_is_given_and_nothing_else() -> None:
         Tuning(settings={"max_queue": 0.0}),
         Tuning(settings={"batch_rows": -1.0}),
         Tuning(settings={"batch_rows": 2.5}),
+        Tuning(settings={"spinning": 0.5}),
+        Tuning(settings={"spinning": float("nan")}),
         Tuning(settings={"request_timeout_s": float("nan")}),
         Tuning(settings={"request_timeout_s": float("inf")}),
     ],

@@ -110,7 +110,7 @@ def test_a_view_has_everything_that_the_panel_shows(world: World) -> None:
     assert view.rollback_to == first
     assert set(view.snippets) == {"curl", "python", "javascript"}
     assert changes(view.events) == ["deployed", "swapped"]
-    assert {knob.name for knob in view.knobs} == {"batch_rows", "max_queue", "request_timeout_s", "threads"}
+    assert {knob.name for knob in view.knobs} == {"batch_rows", "max_queue", "request_timeout_s", "spinning", "threads"}
     assert view.cores >= 1
 
 
