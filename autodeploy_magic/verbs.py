@@ -121,6 +121,57 @@ def _on(name: str, text: str, *options: Option) -> Verb:
     return Verb(name, text, f"{_HANDLE}:Deployment.{name}", (NAME, *options))
 
 
+_DEPLOY = (
+    NAME,
+    Option("model", "the model; in a cell, default what its last line is, or its one fitted model", "object"),
+    Option("file", "the model as a file or folder, or MLflow's models:/NAME/1; weights alone go into --model"),
+    Option("allow_pickle", "read a --file that runs code while it is read", "flag", default=False),
+    Option("sample", "rows like those that requests will send: they fix the signature", "object"),
+    Option("labels", "the true answers of the sample's rows", "object"),
+    Option("format", "how the model is stored", default="auto", choices=("auto", "onnx", "native")),
+    Option("workers", "worker processes", "int"),
+    Option("port", "the port of the URL; kept from then on", "int"),
+    Option("auth", "whether requests need the token; --no-auth is for this machine alone", "switch"),
+    Option("tls", "HTTPS: auto makes a certificate, or FILE, or CERTIFICATE,KEY; off ends it", bare="auto"),
+    Option("grpc", "open a port for gRPC besides; --no-grpc closes it", "switch"),
+    Option("slo", "what it promises: 'p99<50ms, errors<0.1%'; learn, or off; kept from then on"),
+    Option("recovery", "what is done about faults by itself; kept from then on", choices=("off", "suggest", "act")),
+    Option("canary", "give the new version this share of the requests, beside the champion: 10%"),
+    Option("shadow", "give the new version copies of the requests", "flag", default=False),
+    Option("record", "what is kept of requests; kept from then on", choices=("all", "inputs", "off")),
+    Option("record_share", "the share of those requests that is kept: 10%"),
+    Option("record_drop", "columns whose values are not kept: ssn,name; of an array by position: 0,3"),
+    Option("record_hash", "columns of which keyed hashes are kept in place of the values"),
+    Option("note", "a line to remember the version by", default=""),
+    Option("dry_run", "say what would happen, and change nothing", "flag", default=False),
+    Option("quiet", "show errors only", "flag", default=False),
+    OUT,
+    _code("preprocess", "preprocess(x)"),
+    _code("predict", "predict(model, x)"),
+    _code("postprocess", "postprocess(y)"),
+    _code("retrain", "retrain(model, X, y), the model trained further, for re-tuning"),
+)
+
+_WORKERS = Option("workers", "how many", "int", positional=True, required=True)
+_FAULT = Option(
+    "kind", "which one", positional=True, required=True, choices=("kill", "hang", "leak", "slow", "errors", "disk")
+)
+_RETUNE = (
+    Option("goal", "what is wanted", default="auto", choices=("auto", "latency", "size", "quality")),
+    Option("budget", "how long it may take: 30s, 5m, 1h", default="5m"),
+    Option("max_loss", "how much worse the answers may be: 0.5% or 0.005", default="0.5%"),
+    Option("promote", "serve what is better at once, or wait for a word", default="ask", choices=("ask", "auto")),
+    Option("seed", "of everything that is drawn by chance", "int", default=0),
+    Option("data", "rows to train with, kept for later re-tunes too", "object"),
+    Option("labels", "the true answers of these rows", "object"),
+    Option("background", "do not wait for it: the panel and --show tell how it goes", "flag", default=False),
+    Option("cancel", "end the one that runs; nothing is changed then", "flag", default=False),
+    Option("show", "earlier ones, or the one of this id", bare="all"),
+    Option("take", "serve this candidate, c3, of the last one or of --show ID"),
+    Option("undo", "serve again what was served before it, of the last one or of this id", bare="last"),
+    Option("replay", "do the one of this id again, with its own data, settings and seed"),
+)
+
 VERBS: dict[str, Verb] = {
     verb.name: verb
     for verb in (
@@ -128,39 +179,7 @@ VERBS: dict[str, Verb] = {
             "deploy",
             "build, verify and serve a model; again under the same name: a new version at the same URL",
             f"{_FLOW}:deploy",
-            (
-                NAME,
-                Option(
-                    "model", "the model; in a cell, default what its last line is, or its one fitted model", "object"
-                ),
-                Option(
-                    "file", "the model as a file or folder, or MLflow's models:/NAME/1; weights alone go into --model"
-                ),
-                Option("allow_pickle", "read a --file that runs code while it is read", "flag", default=False),
-                Option("sample", "rows like those that requests will send: they fix the signature", "object"),
-                Option("labels", "the true answers of the sample's rows", "object"),
-                Option("format", "how the model is stored", default="auto", choices=("auto", "onnx", "native")),
-                Option("workers", "worker processes", "int"),
-                Option("port", "the port of the URL; kept from then on", "int"),
-                Option("auth", "whether requests need the token; --no-auth is for this machine alone", "switch"),
-                Option("tls", "HTTPS: auto makes a certificate, or FILE, or CERTIFICATE,KEY; off ends it", bare="auto"),
-                Option("grpc", "open a port for gRPC besides; --no-grpc closes it", "switch"),
-                Option("slo", "what it promises: 'p99<50ms, errors<0.1%'; learn, or off; kept from then on"),
-                Option(
-                    "recovery",
-                    "what is done about faults by itself; kept from then on",
-                    choices=("off", "suggest", "act"),
-                ),
-                Option("canary", "give the new version this share of the requests, beside the champion: 10%"),
-                Option("shadow", "give the new version copies of the requests", "flag", default=False),
-                Option("note", "a line to remember the version by", default=""),
-                Option("dry_run", "say what would happen, and change nothing", "flag", default=False),
-                Option("quiet", "show errors only", "flag", default=False),
-                OUT,
-                _code("preprocess", "preprocess(x)"),
-                _code("predict", "predict(model, x)"),
-                _code("postprocess", "postprocess(y)"),
-            ),
+            _DEPLOY,
         ),
         _on("status", "how one deployment is: its URL, version, workers"),
         Verb("list", "all deployments", f"{_HANDLE}:list_deployments"),
@@ -233,12 +252,21 @@ VERBS: dict[str, Verb] = {
             "what is done about which fault; with a word: that from now on",
             Option("mode", "off, suggest, or act", positional=True, choices=("off", "suggest", "act")),
         ),
-        _on("restart", "fresh workers, without a failed request"),
         _on(
-            "scale",
-            "serve with another number of worker processes",
-            Option("workers", "how many", "int", positional=True, required=True),
+            "retune",
+            "look for a faster, smaller or better version, and serve it only when proved",
+            *_RETUNE,
         ),
+        _on(
+            "data",
+            "what is recorded of its requests; export it, or delete it for good",
+            Option("what", "what to do", default="show", positional=True, choices=("show", "export", "forget")),
+            Option("file", "where the export is written, - to print it; default NAME-data.jsonl"),
+            Option("before", "forget what is older than this alone: 24h, 7d"),
+            Option("yes", "forget it without asking", "flag", default=False),
+        ),
+        _on("restart", "fresh workers, without a failed request"),
+        _on("scale", "serve with another number of worker processes", _WORKERS),
         _on(
             "containerize",
             "build an image of the version that serves",
@@ -283,13 +311,7 @@ VERBS: dict[str, Verb] = {
         _on(
             "drill",
             "cause a fault for real, and measure how long until it is seen and put right",
-            Option(
-                "kind",
-                "which one",
-                positional=True,
-                required=True,
-                choices=("kill", "hang", "leak", "slow", "errors", "disk"),
-            ),
+            _FAULT,
             Option("seconds", "how long it may last; default what is usual for it", "int"),
         ),
         _on(
@@ -339,7 +361,8 @@ VERBS: dict[str, Verb] = {
 
 CELL_USAGE = """\
 The cell is ordinary Python and runs as such. The model is --model, or the value of its last line, or the one fitted
-model that it assigns. Functions named preprocess(x), predict(model, x) and postprocess(y) travel with the model.
+model that it assigns. Functions named preprocess(x), predict(model, x) and postprocess(y) travel with the model;
+retrain(model, X, y) returns it trained further, and is called by re-tuning alone.
 Options name variables of the notebook: --sample X_test."""
 
 

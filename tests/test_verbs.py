@@ -42,7 +42,19 @@ def test_the_issue_s_verbs_are_all_there() -> None:
     assert list(VERBS) == [
         *("deploy", "status", "list", "attach", "test", "explain", "logs", "versions", "diff"),
         *("rollback", "canary", "shadow", "promote", "traffic", "slo", "quality", "drift", "incidents"),
-        *("recovery", "restart", "scale", "containerize", "mlflow", "metrics", "report", "feedback", "alerts"),
+        *(
+            "recovery",
+            "retune",
+            "data",
+            "restart",
+            "scale",
+            "containerize",
+            "mlflow",
+            "metrics",
+            "report",
+            "feedback",
+            "alerts",
+        ),
         *("drill", "repro", "stop", "start", "rm", "open", "panel", "watch", "token", "doctor"),
     ]
 
@@ -83,7 +95,7 @@ def test_a_typed_verb_offers_the_options_of_the_table_and_explains_each(verb: Ve
 @pytest.mark.parametrize("verb", ALL, ids=lambda verb: verb.name)
 def test_the_surfaces_differ_only_where_the_table_says_so(verb: Verb) -> None:
     apart = {option.name for option in verb.options if option.only is not None}
-    assert apart <= {"out", "preprocess", "predict", "postprocess"}
+    assert apart <= {"out", "preprocess", "predict", "postprocess", "retrain"}
     assert help_of(verb, "terminal") == help_of(verb, "terminal")
 
 

@@ -17,6 +17,8 @@
     panel.py        the live panel, a widget; relay.py answers what its script asks, publisher.py tells it what changes
     picture.py      the still picture below a panel, kept up to date; shot.py draws it
     measured.py     what was measured, as a DataFrame; figures.py, as a few figures; period.py, how a period is typed
+    retune.py       a re-tune and its candidates; retune_plot.py, as a drawing; training.py, rows to train with
+    data.py         what is recorded: shown, exported, deleted; recording.py, which of it is kept at all
     events.py       how what happened reads
     chart/          charts on paper: PNG, PDF, SVG
     report/         a period of a deployment as one file

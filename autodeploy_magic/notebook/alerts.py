@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from autodeploy_magic.errors import InvalidOption
 from autodeploy_magic.health import Alert, Health
 from autodeploy_magic.notebook.html import Markup, card, element, table
-from autodeploy_magic.notebook.period import clock, day_and_time, period_text, seconds_of
 from autodeploy_magic.notebook.text import ago_text, grid
 from autodeploy_magic.notebook.views import View
+from autodeploy_magic.period import clock, day_and_time, period_text, seconds_of
 
 if TYPE_CHECKING:
     from autodeploy_magic.supervisor.client import Supervisor

@@ -25,8 +25,8 @@ __all__ = [
     "variable",
 ]
 
-CODE = {"preprocess": ("x",), "predict": ("model", "x"), "postprocess": ("y",)}
-"""The functions of a cell that travel with its model, and what they are called with."""
+CODE = {"preprocess": ("x",), "predict": ("model", "x"), "postprocess": ("y",), "retrain": ("model", "X", "y")}
+"""The functions of a cell that travel with its model, and what they are called with; `retrain` by re-tuning alone."""
 
 
 class Written:

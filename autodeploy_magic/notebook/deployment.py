@@ -280,7 +280,9 @@ class Deployment(Operated, Labelling, View):
         """Replace the workers by fresh ones, with the settings as they are here and now, without a failed request."""
         import msgspec
 
-        wanted = msgspec.structs.replace(self._desired, settings=settings.travelling(), state="running")
+        desired = self._desired
+        kept = settings.travelling(desired.settings)
+        wanted = msgspec.structs.replace(desired, settings=kept, state="running")
         self._reported("restart", lambda report: self._supervisor.serve(wanted, report, fresh=True))
         return self
 

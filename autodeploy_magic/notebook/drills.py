@@ -39,6 +39,7 @@ class ShownDrill(View):
 class Sent:
     """A request that was recorded. `inputs` are its rows as the model takes them, None where they were not kept.
 
+    `hidden` are columns that were dropped or hashed: where there are any, `inputs` are JSON values, as they are kept.
     `answer` is what was answered, by name; `error` what failed, "" where nothing did; `body` what was sent, as it was,
     of a request that failed.
     """
@@ -50,6 +51,7 @@ class Sent:
     answer: dict[str, Any]
     error: str
     body: str
+    hidden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,12 @@ class Repro(View):
 
 def sent(version: Version, recorded: Recorded) -> Sent:
     """The request in the containers of the version that answered it."""
+    from autodeploy_magic.reservoir import hidden_columns
     from autodeploy_magic.wire import decode, to_container
 
-    inputs = None
-    if recorded.inputs is not None:
+    inputs = recorded.inputs
+    hidden = hidden_columns(version.signature, inputs)
+    if inputs is not None and not hidden:
         inputs = to_container(decode(version.signature, recorded.inputs))
     return Sent(
         recorded.id,
@@ -80,6 +84,7 @@ def sent(version: Version, recorded: Recorded) -> Sent:
         dict(recorded.outputs),
         recorded.error,
         recorded.body,
+        hidden,
     )
 
 
@@ -88,5 +93,5 @@ def not_recorded(name: str, request: str) -> InvalidOption:
     return InvalidOption(
         f"{name} has no record of the request {request!r}",
         why="a sample of each second's requests is recorded, those that failed first, and kept for some weeks",
-        fix="`record_requests` sets how many",
+        fix="`record_requests` sets how many; `%deploy data NAME` shows what is recorded",
     )

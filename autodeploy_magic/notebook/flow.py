@@ -15,7 +15,7 @@ from autodeploy_magic.address import check_open, url_of
 from autodeploy_magic.contracts import CleanRunner, Desired, Progress, Report
 from autodeploy_magic.errors import InvalidOption
 from autodeploy_magic.health import Recovery
-from autodeploy_magic.notebook import panel, picture
+from autodeploy_magic.notebook import panel, picture, recording
 from autodeploy_magic.notebook.cell import missing_sample
 from autodeploy_magic.notebook.deployment import Deployment
 from autodeploy_magic.notebook.html import Markup
@@ -62,6 +62,10 @@ class Order:
     canary: float | str | None = None
     shadow: bool = False
     note: str = ""
+    record: str | None = None
+    record_share: float | str | None = None
+    record_drop: str | None = None
+    record_hash: str | None = None
     code: Mapping[str, Callable[..., Any]] | None = None
     namespace: Mapping[str, Any] | None = None
     typed: str = ""
@@ -86,12 +90,17 @@ def deploy(
     recovery: Recovery | None = ...,
     canary: float | str | None = ...,
     shadow: bool = ...,
+    record: str | None = ...,
+    record_share: float | str | None = ...,
+    record_drop: str | None = ...,
+    record_hash: str | None = ...,
     note: str = ...,
     dry_run: Literal[False] = ...,
     quiet: bool = ...,
     preprocess: Callable[..., Any] | None = ...,
     predict: Callable[..., Any] | None = ...,
     postprocess: Callable[..., Any] | None = ...,
+    retrain: Callable[..., Any] | None = ...,
 ) -> Deployment: ...
 
 
@@ -114,12 +123,17 @@ def deploy(
     recovery: Recovery | None = ...,
     canary: float | str | None = ...,
     shadow: bool = ...,
+    record: str | None = ...,
+    record_share: float | str | None = ...,
+    record_drop: str | None = ...,
+    record_hash: str | None = ...,
     note: str = ...,
     dry_run: Literal[True],
     quiet: bool = ...,
     preprocess: Callable[..., Any] | None = ...,
     predict: Callable[..., Any] | None = ...,
     postprocess: Callable[..., Any] | None = ...,
+    retrain: Callable[..., Any] | None = ...,
 ) -> Plan: ...
 
 
@@ -141,12 +155,17 @@ def deploy(
     recovery: Recovery | None = None,
     canary: float | str | None = None,
     shadow: bool = False,
+    record: str | None = None,
+    record_share: float | str | None = None,
+    record_drop: str | None = None,
+    record_hash: str | None = None,
     note: str = "",
     dry_run: bool = False,
     quiet: bool = False,
     preprocess: Callable[..., Any] | None = None,
     predict: Callable[..., Any] | None = None,
     postprocess: Callable[..., Any] | None = None,
+    retrain: Callable[..., Any] | None = None,
 ) -> Deployment | Plan:
     """Build, verify and serve `model` as `name`; again under the same name: a new version at the same URL.
 
@@ -154,19 +173,23 @@ def deploy(
     "models:/NAME/1". `file` is such a path too; weights alone are put into a copy of `model`. A pickle runs code while
     it is read, which `allow_pickle` allows. `sample` are rows like those that requests will
     send, as a DataFrame, an array, a list of rows or a dict of columns; `labels` their true answers. `preprocess(x)`,
-    `predict(model, x)` and `postprocess(y)` travel with the model. With `dry_run` a `Plan` is returned and nothing is
-    changed. Raises `BadInput`, `BuildFailed` or `ServeFailed`; whatever served before is then still serving.
+    `predict(model, x)` and `postprocess(y)` travel with the model; `retrain(model, X, y)` returns the model trained
+    further, and is called by re-tuning alone. With `dry_run` a `Plan` is returned and nothing is changed. Raises
+    `BadInput`, `BuildFailed` or `ServeFailed`; whatever served before is then still serving.
 
     `auth` false lets in requests without the token, on this machine alone; `tls` "auto" serves HTTPS with a certificate
     that is made, or takes the path of one; `grpc` opens a port for gRPC. `slo` is what it promises, "p99<50ms,
     errors<0.1%"; "learn" and "off" are others; `recovery` says what is done about faults. They stay as they
     are where they are left out.
 
+    `record` says what is kept of requests: "all", "inputs" or "off"; `record_share` of how many of them (0.1 or "10%");
+    `record_drop` and `record_hash` name columns ("ssn,name") that are not kept, or as keyed hashes.
+
     With `canary` (0.1 or "10%") the new version gets that share of the requests while the champion stays, with `shadow`
     copies of them.
     """
     check_name(name)
-    code = {"preprocess": preprocess, "predict": predict, "postprocess": postprocess}
+    code = {"preprocess": preprocess, "predict": predict, "postprocess": postprocess, "retrain": retrain}
     order = Order(
         name=name,
         model=model,
@@ -184,6 +207,10 @@ def deploy(
         recovery=recovery,
         canary=canary,
         shadow=shadow,
+        record=record,
+        record_share=record_share,
+        record_drop=record_drop,
+        record_hash=record_hash,
         note=note,
         code={key: function for key, function in code.items() if function is not None},
         namespace=vars(sys.modules["__main__"]),
@@ -244,6 +271,7 @@ def _news(answer: Deployment | Plan, store: Store) -> Markup | None:
 def _launch(order: Order, store: Store, connecting: Connecting, dry_run: bool, report: Report) -> Deployment | Plan:
     before = store.desired(order.name) if store.exists(order.name) else None
     check_beside(store, order.name, order.canary, shadow=order.shadow)
+    chosen_settings = recording.settings_of(order, before)
     runner = _Runner(connecting)
     built = _build(order, store, runner, dry_run, report)
     supervisor = connecting.result()
@@ -258,7 +286,7 @@ def _launch(order: Order, store: Store, connecting: Connecting, dry_run: bool, r
         deployment = Deployment(order.name, store=store)
         deployment._outcome = Outcome(built.version.number, None, built.fresh, None, difference, role)  # noqa: SLF001
         return deployment
-    wanted = _desired(order, before, built.version.number)
+    wanted = _desired(order, before, built.version.number, chosen_settings)
     if wanted == before and supervisor.status(order.name).state == "running":
         report(Progress(step="start", state="skipped", detail=f"version {wanted.version} serves already"))
     else:
@@ -359,7 +387,7 @@ def _put_beside(order: Order, before: Desired, version: int, supervisor: Supervi
     return role
 
 
-def _desired(order: Order, before: Desired | None, version: int) -> Desired:
+def _desired(order: Order, before: Desired | None, version: int, kept: dict[str, Any]) -> Desired:
     if before is None:
         return Desired(
             name=order.name,
@@ -368,7 +396,7 @@ def _desired(order: Order, before: Desired | None, version: int) -> Desired:
             host=str(settings.get("host")),
             port=order.port or 0,
             workers=order.workers or int(settings.get("workers")),
-            settings=settings.travelling(),
+            settings=kept,
             auth=order.auth is not False,
             tls=chosen(order.tls) if order.tls else "",
             grpc=order.grpc is True,
@@ -384,7 +412,7 @@ def _desired(order: Order, before: Desired | None, version: int) -> Desired:
         port=order.port or before.port,
         workers=order.workers or before.workers,
         history=history,
-        settings=settings.travelling(),
+        settings=kept,
         traffic=before.traffic if before.version == version else before.traffic.after_swap(),
         auth=before.auth if order.auth is None else order.auth,
         tls=chosen(order.tls) if order.tls else before.tls,
@@ -441,13 +469,13 @@ def _check(order: Order) -> None:
     if order.port is not None and not 1 <= order.port <= 65535:
         raise InvalidOption(f"--port {order.port} is not a port", fix="use 1024 to 65535, or leave it out")
     whole = {"workers": order.workers, "port": order.port, "auth": order.auth, "tls": order.tls, "grpc": order.grpc}
-    whole |= {"slo": order.slo, "recovery": order.recovery}
-    given = [name for name, value in whole.items() if value is not None]
+    whole |= {"slo": order.slo, "recovery": order.recovery, **recording.typed(order)}
+    given = [f"--{name.replace('_', '-')}" for name, value in whole.items() if value is not None]
     if given and (order.canary is not None or order.shadow):
         raise InvalidOption(
-            f"--{given[0]} is for the whole deployment, and --{'shadow' if order.shadow else 'canary'} changes no more"
+            f"{given[0]} is for the whole deployment, and --{'shadow' if order.shadow else 'canary'} changes no more"
             " than who answers",
-            fix=f"leave --{given[0]} out, or deploy without the other",
+            fix=f"leave {given[0]} out, or deploy without the other",
         )
     if order.grpc:
         need("h2", "the gRPC port (--grpc)")

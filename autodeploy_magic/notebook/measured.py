@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from autodeploy_magic.errors import InvalidOption
 from autodeploy_magic.live import Series
-from autodeploy_magic.notebook.period import period_text, seconds_of
 from autodeploy_magic.notebook.text import UNKNOWN, cores_text, count_text, grid, rate_text, seconds_text, size_text
+from autodeploy_magic.period import period_text, seconds_of
 from autodeploy_magic.registry import need
 
 if TYPE_CHECKING:

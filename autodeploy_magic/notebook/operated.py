@@ -1,10 +1,12 @@
-"""What a handle has for the time after the deployment: its drills, and requests that were recorded."""
+"""What a handle has for the time after the deployment: its drills, re-tunes, and requests that were recorded."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from autodeploy_magic.errors import InvalidOption
 from autodeploy_magic.notebook.drift import ShownDrift, drifted
 from autodeploy_magic.notebook.drills import Repro, Sent, ShownDrill, not_recorded, sent
 from autodeploy_magic.notebook.objectives import ShownSlo, promised, shown
@@ -13,7 +15,9 @@ from autodeploy_magic.notebook.quality import ShownQuality, quality_of
 if TYPE_CHECKING:
     from autodeploy_magic.contracts import Desired, Version
     from autodeploy_magic.notebook.alerts import ShownAlerts, ShownTest
+    from autodeploy_magic.notebook.data import Exported, Forgotten, ShownData
     from autodeploy_magic.notebook.recovery import ShownIncidents, ShownRecovery
+    from autodeploy_magic.notebook.retune import ShownRetune, ShownRetunes
     from autodeploy_magic.store import Store
     from autodeploy_magic.supervisor.client import Supervisor
 
@@ -105,6 +109,83 @@ class Operated:
         """
         found = self._reported("drill", lambda report: self._supervisor.drill(self.name, kind, seconds, report))
         return ShownDrill(found)
+
+    def retune(
+        self,
+        goal: str = "auto",
+        *,
+        budget: str | float = "5m",
+        max_loss: str | float = "0.5%",
+        promote: str = "ask",
+        seed: int = 0,
+        data: Any = None,
+        labels: Any = None,
+        background: bool = False,
+        cancel: bool = False,
+        show: str | None = None,
+        take: str | None = None,
+        undo: str | None = None,
+        replay: str | None = None,
+    ) -> ShownRetune | ShownRetunes:
+        """Look for a version that is faster, smaller or better, prove it, and return what was found.
+
+        `goal` is "auto", "latency", "size" or "quality"; `budget` how long it may take ("30s", "5m"); `max_loss` how
+        much worse the answers may be ("0.5%", 0.005). What is better is served at once with `promote` "auto", else when
+        `take` names it ("c3"). `data` and `labels` are rows to train with, kept for later re-tunes too. An interrupt
+        cancels it, and nothing is changed then; with `background` it goes on by itself, and `cancel` ends it. `show` is
+        "all" or the id of an earlier one, `undo` "last" or an id, `replay` an id. Raises `InvalidOption`.
+        """
+        from autodeploy_magic.notebook import retune
+        from autodeploy_magic.notebook.training import keep_training
+
+        asked = retune.Asked(background, cancel, show, take, undo, replay)
+        asked.check()
+        supervisor, name = self._supervisor, self.name
+        champion = self._version(self._desired.version)
+        if cancel:
+            return retune.cancelled(supervisor, name)
+        if take:
+            return self._reported("take", lambda report: retune.taken(supervisor, name, take, show, report))  # type: ignore[no-any-return]
+        if undo:
+            return self._reported("undo", lambda report: retune.undone(supervisor, name, undo, report))  # type: ignore[no-any-return]
+        if show:
+            return retune.shown(supervisor, name, show)
+        order = retune.order_of(goal, budget, max_loss, promote, seed)
+        if (data is None) != (labels is None):
+            raise InvalidOption("--data and --labels go together", fix="give the rows, and a label for each of them")
+        if replay:
+            order = retune.replayed(supervisor, name, replay)
+        note = "" if data is None else keep_training(self._store, champion, data, labels)
+        if background:
+            return retune.background(supervisor, name, order, note)
+        return self._reported("retune", lambda report: retune.looked_for(supervisor, name, order, report, note))  # type: ignore[no-any-return]
+
+    def data(
+        self,
+        what: str = "show",
+        file: str | os.PathLike[str] | None = None,
+        before: str | None = None,
+        yes: bool = False,
+    ) -> ShownData | Exported | Forgotten | None:
+        """What is recorded of its requests; with `what` "export" written to a file, with "forget" deleted for good.
+
+        An export is a file of JSON lines, NAME-data.jsonl by default; "-" prints them. `before` ("7d") forgets only
+        what is older; without `yes` nothing is forgotten. Raises `InvalidOption`.
+        """
+        from autodeploy_magic.notebook import data
+
+        if what not in ("show", "export", "forget"):
+            raise InvalidOption(f"{what!r} is nothing that can be done with data", fix="use show, export or forget")
+        given = {"file": (file, "export"), "before": (before, "forget"), "yes": (yes or None, "forget")}
+        for option, (value, verb) in given.items():
+            if value is not None and what != verb:
+                raise InvalidOption(f"--{option} goes with {verb}", fix=f"`%deploy data {self.name} {verb}`")
+        self._desired  # noqa: B018  # raises UnknownDeployment
+        if what == "export":
+            return data.export(self._store, self.name, file)
+        if what == "forget":
+            return data.forget(self._store, self._supervisor, self.name, before, yes=yes)
+        return data.shown(self._store, self.name)
 
     def repro(self, incident: str) -> Repro:
         """Write a cell with an incident's failing request, which sends it through the live object.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 import time
@@ -51,7 +52,8 @@ class TerminalSteps:
         line = f"{_MARKS[event.state]} {event.step:<17}"
         if event.state == "started":
             if self._live:
-                self._write(f"\r\x1b[K{line}…")
+                room = shutil.get_terminal_size().columns - 1
+                self._write(f"\r\x1b[K{f'{line}… {event.detail}'.rstrip()[:room]}")
                 self._open = True
             return
         time_text = seconds_text(event.seconds) if event.state != "skipped" else "–"
@@ -130,7 +132,7 @@ class NotebookSteps:
             return element("li", f"○ {step}", class_="mut")
         state = self._state(event)
         if state == "started":
-            return element("li", element("span", class_="spin"), f" {step}…")
+            return element("li", element("span", class_="spin"), f" {step}… {event.detail}".rstrip())
         mark = element("span", _MARKS[state], class_={"done": "ok", "failed": "bad"}.get(state, "mut"))
         told = element("span", f" {_time(event)}", class_="time")
         item = join([mark, f" {step}", told])

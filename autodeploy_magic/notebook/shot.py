@@ -20,8 +20,8 @@ from autodeploy_magic.notebook.chart.palette import FAINT, INK, MUTED, SEVERITIE
 from autodeploy_magic.notebook.events import line
 from autodeploy_magic.notebook.figures import HEAD, Figures
 from autodeploy_magic.notebook.html import Markup, element
-from autodeploy_magic.notebook.period import clock, day_and_time, period_text
 from autodeploy_magic.notebook.text import grid, shares_text
+from autodeploy_magic.period import clock, day_and_time, period_text
 
 if TYPE_CHECKING:
     from autodeploy_magic.store import Store

@@ -21,6 +21,7 @@ __all__ = [
     "cores_text",
     "count_text",
     "grid",
+    "lineage_text",
     "percent_text",
     "rate_text",
     "seconds_text",
@@ -116,6 +117,12 @@ def trust_text(version: Version) -> str:
     parts += [f"allowed by {trust.allowed_by}" if trust.allowed_by.startswith("-") else trust.allowed_by]
     parts += [f"signed by the key {version.signed_by[:12]}…" if version.signed_by else ""]
     return "; ".join(filter(None, parts))
+
+
+def lineage_text(version: Version) -> str:
+    """Where a version comes from that a re-tune made: "re-tune 4f2a: int8, dynamic, made of v3"; "" for another."""
+    lineage = version.lineage
+    return "" if lineage is None else f"re-tune {lineage.retune}: {lineage.title}, made of v{lineage.parent}"
 
 
 def size_text(size_bytes: float) -> str:

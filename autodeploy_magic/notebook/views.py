@@ -12,6 +12,7 @@ from autodeploy_magic.notebook.text import (
     OPEN_TEXT,
     access_lines,
     grid,
+    lineage_text,
     seconds_text,
     size_text,
     trust_text,
@@ -97,7 +98,7 @@ class Versions(View, list[Version]):
                 version.format,
                 parity_text(version),
                 size_text(version.size_bytes),
-                version.note,
+                "; ".join(filter(None, [version.note, lineage_text(version)])),
                 trust_text(version),
             )
             for version in reversed(self)

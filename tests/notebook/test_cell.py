@@ -46,6 +46,13 @@ def test_a_function_that_cannot_be_called_as_it_will_be_is_refused() -> None:
         functions(read("def predict(x):\n    return x\n"), namespace)
 
 
+def test_retrain_is_one_of_them() -> None:
+    namespace = {"retrain": lambda model, X, y: model}
+    assert functions(read("def retrain(model, X, y):\n    return model\n"), namespace) == namespace
+    with pytest.raises(InvalidOption, match=r"retrain\(model, X, y\)"):
+        functions(read("def retrain(X):\n    return X\n"), {"retrain": lambda X: X})
+
+
 def test_a_variable_is_found_by_name() -> None:
     data = np.eye(2)
     assert variable("sample", "X", {"X": data}) is data

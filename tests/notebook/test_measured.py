@@ -19,7 +19,7 @@ from autodeploy_magic import cli
 from autodeploy_magic.errors import InvalidOption, MissingPackage, UnknownVersion
 from autodeploy_magic.live import COLUMNS
 from autodeploy_magic.notebook.measured import frame, records, table_text
-from autodeploy_magic.notebook.period import clock, day_and_time, period_text, seconds_of
+from autodeploy_magic.period import clock, day_and_time, period_text, seconds_of
 
 
 @pytest.fixture(scope="module")

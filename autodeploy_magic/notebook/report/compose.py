@@ -12,7 +12,6 @@ from autodeploy_magic.notebook.chart import Box, Drawing, panels
 from autodeploy_magic.notebook.chart.palette import SEVERITIES, STATES
 from autodeploy_magic.notebook.events import line
 from autodeploy_magic.notebook.figures import Figures
-from autodeploy_magic.notebook.period import day_and_time, period_text
 from autodeploy_magic.notebook.report.document import (
     Cell,
     Charts,
@@ -30,6 +29,7 @@ from autodeploy_magic.notebook.report.findings import Findings
 from autodeploy_magic.notebook.text import (
     access_lines,
     count_text,
+    lineage_text,
     percent_text,
     seconds_text,
     share_text,
@@ -37,6 +37,7 @@ from autodeploy_magic.notebook.text import (
     trust_text,
 )
 from autodeploy_magic.notebook.views import parity_text
+from autodeploy_magic.period import day_and_time, period_text
 
 __all__ = ["CREATOR", "PAGE", "composed"]
 
@@ -215,6 +216,7 @@ def _model(version: Version) -> Iterator[Part]:
         ("size", size_text(version.size_bytes)),
         ("content", f"SHA-256 {version.digest[:16]}…"),
         ("source", version.source),
+        ("lineage", lineage_text(version)),
         ("note", version.note),
     )
     yield Facts(tuple((word, text) for word, text in pairs if text))

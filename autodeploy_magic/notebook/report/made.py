@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from autodeploy_magic.notebook.figures import Figures
 from autodeploy_magic.notebook.html import Markup, card, element
-from autodeploy_magic.notebook.period import period_text, seconds_of
 from autodeploy_magic.notebook.report.compose import CREATOR, composed
 from autodeploy_magic.notebook.report.file import place, write
 from autodeploy_magic.notebook.report.findings import Findings, found
 from autodeploy_magic.notebook.text import count_text, size_text
 from autodeploy_magic.notebook.views import View
+from autodeploy_magic.period import period_text, seconds_of
 
 if TYPE_CHECKING:
     from autodeploy_magic.store import Store

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from autodeploy_magic.errors import AutodeployError, SupervisorFailed
 from autodeploy_magic.live import Glance
 from autodeploy_magic.notebook.html import Markup, card, element
-from autodeploy_magic.notebook.period import clock
 from autodeploy_magic.notebook.views import View
 from autodeploy_magic.notebook.watch.look import LOOKING, Look
 from autodeploy_magic.notebook.watch.screen import drawn, row_text
+from autodeploy_magic.period import clock
 from autodeploy_magic.store import Store
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from rich.text import Text
 
 from autodeploy_magic.live import Activity, Event, Glance
 from autodeploy_magic.notebook.events import line
-from autodeploy_magic.notebook.period import clock
 from autodeploy_magic.notebook.text import (
     cores_text,
     count_text,
@@ -26,6 +25,7 @@ from autodeploy_magic.notebook.text import (
     size_text,
 )
 from autodeploy_magic.notebook.watch.look import KEPT_S, Look, Now
+from autodeploy_magic.period import clock
 
 __all__ = ["drawn", "row_text", "spark_text"]
 
