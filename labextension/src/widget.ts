@@ -12,6 +12,7 @@ import chartStyle from './chart/chart.css';
 import healthStyle from './panel/health.css';
 import panelStyle from './panel/layout.css';
 import partsStyle from './panel/parts.css';
+import retuneStyle from './panel/retune.css';
 import themeStyle from './panel/theme.css';
 
 interface Traits {
@@ -145,6 +146,14 @@ function addStyle(el: HTMLElement): void {
   if (place.querySelector(`style.${STYLE}`) !== null) return;
   const style = document.createElement('style');
   style.className = STYLE;
-  style.textContent = [uplotStyle, themeStyle, panelStyle, partsStyle, healthStyle, chartStyle].join('\n');
+  style.textContent = [
+    uplotStyle,
+    themeStyle,
+    panelStyle,
+    partsStyle,
+    healthStyle,
+    retuneStyle,
+    chartStyle,
+  ].join('\n');
   place.append(style);
 }

@@ -30,7 +30,7 @@ describe('the golden stream', () => {
     expect(store.release).toBe('0.1.0');
     expect(Math.abs(store.now() - 1763740800)).toBeLessThan(5);
     const told = changes.map((change) => Object.keys(change)[0]);
-    expect(told).toEqual(['state', 'glances', 'activities', 'point', 'event', 'activity', 'gone']);
+    expect(told).toEqual(['state', 'glances', 'activities', 'point', 'event', 'activity', 'retune', 'gone']);
   });
 });
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import time
+from typing import Any
+
 import pytest
 from browsing import AXE, violations
 from labpage import Lab, Panel
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 from steady import Steady
 from versions import X
+from windows import GOLDEN
 from world import World, until
 
 THEMES = ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast")
@@ -80,6 +85,63 @@ def test_a_narrow_panel_cuts_nothing_off(busy: Lab, width: int) -> None:
         assert panel.node.evaluate(OVERFLOWING) == []
     panel.press("Re-tune")
     assert panel.node.evaluate(OVERFLOWING) == []
+
+
+@pytest.fixture
+def found() -> dict[str, Any]:
+    """A re-tune that ended just now, and found something."""
+    retune: dict[str, Any] = json.loads(json.dumps(GOLDEN["view"]["retunes"][0]))
+    return retune | {"started_s": time.time() - 200, "ended_s": time.time() - 5}
+
+
+def test_what_a_re_tune_found_is_read_reached_and_taken(lab: Lab, world: World, found: dict[str, Any]) -> None:
+    """The calls about it are answered here: what the supervisor does then is tested without a browser."""
+    world.serve(world.version("iris"), "iris")
+    asked: list[tuple[str, Any]] = []
+
+    def look(route: Route) -> None:
+        answer = route.fetch()
+        lines = [json.loads(line) for line in answer.text().splitlines()]
+        for line in lines:
+            if "result" in line:
+                line["result"]["retunes"] = [found]
+        route.fulfill(response=answer, body="".join(f"{json.dumps(line)}\n" for line in lines))
+
+    def change(route: Route) -> None:
+        verb = route.request.url.rpartition("/")[2]
+        asked.append((verb, route.request.post_data_json))
+        taken = {"promoted": "c2", "promoted_s": time.time(), "bakes_until_s": time.time() + 600}
+        found.update(taken if verb == "take" else {"undone": True})
+        route.fulfill(body=f"{json.dumps({'result': found})}\n", content_type="application/x-ndjson")
+
+    lab.page.route("**/autodeploy/api/deployments/iris/view", look)
+    lab.page.route("**/autodeploy/api/deployments/iris/retunes/r7/*", change)
+    lab.open()
+    panel = lab.panel_tab("iris").live()
+    part = panel.node.get_by_role("region", name="Re-tune", exact=True)
+    expect(part.get_by_role("status")).to_have_text(found["outcome"])
+    part.get_by_role("button", name="5 candidates").click()
+    choice = part.locator(".adm-spot[data-id=c2]")
+    choice.focus()
+    expect(part.locator(".adm-tip")).to_contain_text("2.1× less")
+    lab.page.keyboard.press("ArrowLeft")
+    expect(part.locator(".adm-tip")).to_contain_text("first 100 of 300 trees")
+    lab.page.keyboard.press("Enter")
+    lab.page.keyboard.press("Enter")
+    expect(part.locator(".adm-checks")).to_contain_text("−2.5 pp")
+    if AXE.exists():
+        assert violations(lab.page, ".adm-retune") == []
+    put_to(panel, 360)
+    until(lambda: panel.node.evaluate(OVERFLOWING) == [])
+    part.get_by_role("button", name="Take it…", exact=True).click()
+    expect(panel.dialog).to_contain_text("no request is lost")
+    lab.page.keyboard.press("Enter")
+    expect(panel.notice).to_contain_text("It is run otherwise now: int8, dynamic")
+    expect(part.get_by_role("status")).to_contain_text("watched more closely for 9 min")
+    part.get_by_role("button", name="Roll back…").click()
+    panel.dialog.get_by_role("button", name="Roll back").click()
+    expect(part.get_by_role("status")).to_contain_text("It was rolled back")
+    assert asked == [("take", {"contender": "c2"}), ("undo", {})]
 
 
 def test_the_charts_take_the_themes_colours(busy: Lab) -> None:

@@ -135,8 +135,9 @@ def test_scale(panel: Panel, world: World) -> None:
     expect(panel.events.first).to_contain_text("2")
 
 
-def test_retune_applies_a_setting(panel: Panel, world: World) -> None:
+def test_a_setting_is_changed_by_hand(panel: Panel, world: World) -> None:
     panel.press("Re-tune")
+    panel.dialog.get_by_role("tab", name="Set by hand").click()
     expect(panel.dialog).to_contain_text("ONNX")
     apply = panel.dialog.get_by_role("button", name="Apply")
     expect(apply).to_have_attribute("aria-disabled", "true")
@@ -146,6 +147,7 @@ def test_retune_applies_a_setting(panel: Panel, world: World) -> None:
     expect(panel.notice).to_contain_text("new settings")
     expect(panel.events.first).to_contain_text("max_queue 77")
     panel.press("Re-tune")
+    panel.dialog.get_by_role("tab", name="Set by hand").click()
     expect(panel.dialog.get_by_label("max_queue")).to_have_value("77")
     panel.page.keyboard.press("Escape")
     expect(panel.dialog).to_be_hidden()

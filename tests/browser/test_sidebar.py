@@ -20,6 +20,7 @@ COMMANDS = [
     "autodeploy:open-panel",
     "autodeploy:remove",
     "autodeploy:restart",
+    "autodeploy:retune",
     "autodeploy:rollback",
     "autodeploy:show-sidebar",
     "autodeploy:start",

@@ -1,6 +1,7 @@
 // What a page knows of the deployments, kept up to date by the live stream: one for everything the page shows.
 
 import { Ring } from './ring';
+import type { Retune } from './retunes';
 import type { Disposable, LinkState, Transport } from './transport';
 import {
   COLUMNS,
@@ -27,6 +28,7 @@ export interface Change {
   event?: LiveEvent;
   activity?: Activity;
   activities?: true;
+  retune?: Retune;
   /** The points of this deployment were read anew. */
   refilled?: string;
 }
@@ -137,6 +139,7 @@ export class LiveStore {
       this.tell({ point });
     }
     if (message.event !== undefined) this.takeEvent(message.event);
+    if (message.retune !== undefined) this.tell({ retune: message.retune });
     if (message.activities !== undefined) {
       for (const [id, activity] of this.activities)
         if (activity.state === 'running') this.activities.delete(id);

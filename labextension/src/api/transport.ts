@@ -67,7 +67,7 @@ export class NameFilter {
     const names = this.names;
     if (names === null) return message;
     if (message.hello !== undefined) this.fresh = true;
-    const told = message.point ?? message.event ?? message.activity;
+    const told = message.point ?? message.event ?? message.activity ?? message.retune;
     if (told !== undefined) return names.includes(told.name) ? message : null;
     if (message.glances !== undefined) {
       const glances = message.glances.filter((glance) => names.includes(glance.status.name));

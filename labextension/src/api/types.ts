@@ -1,5 +1,7 @@
-// The records of autodeploy_magic/live.py, health.py and contracts.py that a page sees, one to one.
+// The records of autodeploy_magic/live.py, health.py and contracts.py that a page sees, one to one; re-tunes: retunes.ts.
 // tests/golden/live.json holds one of each. Units are in the names: `_s` seconds, `_bytes` bytes.
+
+import type { Retune } from './retunes';
 
 export const COLUMNS = [
   'requests_per_s',
@@ -161,6 +163,8 @@ export interface Glance {
   /** The leading figure in words: "F1 0.931, 412 labels"; "" where there is none. */
   quality: string;
   recovery: Recovery;
+  /** What a re-tune that runs is at: "re-tuning: 7 of 19, int8, dynamic"; "" where none does. */
+  retune: string;
   changed_s: number;
   local: boolean;
 }
@@ -195,6 +199,8 @@ export interface View {
   rollback_to: number;
   cores: number;
   engines: string[];
+  /** The last ones, newest first; a notebook that was saved earlier has none. */
+  retunes?: Retune[];
 }
 
 /** A row of the sample, sent as a client would. */
@@ -227,6 +233,7 @@ export interface Message {
   point?: Point;
   event?: LiveEvent;
   activity?: Activity;
+  retune?: Retune;
   activities?: Activity[];
   beat?: boolean;
 }

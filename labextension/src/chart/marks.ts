@@ -48,6 +48,7 @@ export function marksOf(events: readonly LiveEvent[], from: number, to: number, 
 
 /** An event in two or three words. */
 export function eventLabel(event: LiveEvent, trans: Trans): string {
+  if (event.kind === 'retuned' && event.version === 0) return trans('re-tune'); // nothing else was made to serve
   const label = (LABELS as Partial<Record<string, string>>)[event.kind];
   if (label === undefined) return event.kind.replaceAll('_', ' ');
   return trans(label, event.version || '?');

@@ -20,7 +20,7 @@ const NAME: ReadonlyJSONObject = {
 
 export const commands: JupyterFrontEndPlugin<void> = {
   id: 'autodeploy-magic:commands',
-  description: 'Test, stop, start, restart, roll back and remove deployments.',
+  description: 'Test, stop, start, restart, re-tune, roll back and remove deployments.',
   autoStart: true,
   requires: [IDeployments],
   optional: [ICommandPalette],
@@ -85,6 +85,16 @@ export const commands: JupyterFrontEndPlugin<void> = {
         inPalette: trans('Roll a Deployment Back…'),
         about: trans('Serve the version from before'),
         run: ({ status }) => rollBack(status),
+      },
+      {
+        command: Commands.retune,
+        label: trans('Re-Tune…'),
+        inPalette: trans('Re-Tune a Deployment…'),
+        about: trans('Search what makes it faster, smaller or more right, and prove it'),
+        enabled: (glance) => glance.status.state !== 'stopped',
+        run: ({ status: { name } }) => {
+          void app.commands.execute(Commands.openPanel, { name, dialog: 'retune' });
+        },
       },
       {
         command: Commands.copyUrl,

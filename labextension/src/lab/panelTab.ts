@@ -22,6 +22,7 @@ import { Commands, IDeployments } from './tokens';
 export class PanelBody extends Widget {
   private panel: Panel | null = null;
   private following: IDisposable | null = null;
+  private asked = false;
 
   constructor(
     readonly name: string,
@@ -35,6 +36,12 @@ export class PanelBody extends Widget {
     this.addClass('adm-PanelTab');
     this.node.tabIndex = -1;
     deployments.linkChanged.connect(this.onLink, this);
+  }
+
+  /** Open the dialog of a re-tune, once the panel is there. */
+  retune(): void {
+    this.asked = true;
+    this.ask();
   }
 
   override dispose(): void {
@@ -100,6 +107,13 @@ export class PanelBody extends Widget {
       },
     });
     this.node.append(this.panel.node);
+    this.ask();
+  }
+
+  private ask(): void {
+    if (!this.asked || this.panel === null) return;
+    this.asked = false;
+    this.panel.retune();
   }
 
   private clear(): void {
@@ -135,6 +149,7 @@ export const panelTab: JupyterFrontEndPlugin<void> = {
           properties: {
             name: { type: 'string', description: 'The deployment; without it the person is asked.' },
             seconds: { type: 'number', description: 'How much time the chart shows.' },
+            dialog: { type: 'string', description: '"retune" opens the dialog of a re-tune, too.' },
           },
         },
       },
@@ -144,6 +159,7 @@ export const panelTab: JupyterFrontEndPlugin<void> = {
         const open = tracker.find((tab) => tab.content.name === name);
         const tab = open ?? make(name, Number(args['seconds'] ?? choices.seconds));
         place(tab, app, labShell);
+        if (args['dialog'] === 'retune') tab.content.retune();
       },
     });
     palette?.addItem({

@@ -29,6 +29,7 @@ const MENU: readonly (string | null)[] = [
   Commands.start,
   Commands.stop,
   Commands.restart,
+  Commands.retune,
   Commands.rollback,
   null,
   Commands.remove,
@@ -121,7 +122,13 @@ export class Sidebar extends Widget {
 
   /** Start, or Stop and Restart: what cannot be done is left out. */
   private fits(command: string, name: string): boolean {
-    const either: readonly string[] = [Commands.start, Commands.stop, Commands.restart, Commands.openPage];
+    const either: readonly string[] = [
+      Commands.start,
+      Commands.stop,
+      Commands.restart,
+      Commands.retune,
+      Commands.openPage,
+    ];
     return (
       this.commands.hasCommand(command) &&
       (!either.includes(command) || this.commands.isEnabled(command, { name }))

@@ -48,6 +48,7 @@ export const Commands = {
   stop: 'autodeploy:stop',
   restart: 'autodeploy:restart',
   rollback: 'autodeploy:rollback',
+  retune: 'autodeploy:retune',
   logs: 'autodeploy:logs',
   notify: 'autodeploy:notifications',
   remove: 'autodeploy:remove',

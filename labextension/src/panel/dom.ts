@@ -30,6 +30,11 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return node;
 }
 
+/** The row of names above a table. */
+export function tableHead(names: readonly string[]): HTMLElement {
+  return h('thead', {}, h('tr', {}, ...names.map((text) => h('th', { text, attrs: { scope: 'col' } }))));
+}
+
 /** Set a text where it differs: an update that changes nothing costs nothing. */
 export function setText(node: Node, text: string): void {
   if (node.textContent !== text) node.textContent = text;
@@ -62,7 +67,9 @@ export function focusable(node: HTMLElement): HTMLElement[] {
   const found = node.querySelectorAll<HTMLElement>(
     'button, select, input, textarea, a[href], [tabindex]:not([tabindex="-1"])',
   );
-  return [...found].filter((element) => !element.matches('[disabled], [hidden] *, [hidden]'));
+  return [...found].filter(
+    (element) => element.tabIndex >= 0 && !element.matches('[disabled], [hidden] *, [hidden]'),
+  );
 }
 
 /** Shift what floats so that it stays within its panel. */

@@ -1,13 +1,13 @@
 // A drill: a fault that is caused on purpose, to see whether it is noticed and healed.
 
 import type { Drill } from '../api/types';
-import { freshId, h, setHidden } from './dom';
+import { h, setHidden } from './dom';
 import { durationText } from './format';
 import { button, disable, type Context } from './part';
+import { radiosOf } from './radios';
 
 export function drillDialog(context: Context): void {
   const { model, trans, dialogs } = context;
-  const group = freshId('drill');
   const kinds: [string, string, string][] = [
     ['kill', trans('Kill'), trans('ends one worker process with SIGKILL; what it was answering is lost')],
     ['hang', trans('Hang'), trans('stops one worker process, so that it answers nothing; its requests wait')],
@@ -30,25 +30,16 @@ export function drillDialog(context: Context): void {
   seconds.value = '30';
   let chosen = 'kill';
   const lasts = h('label', { class: 'adm-row adm-check' }, trans('for at most'), seconds, trans('seconds'));
-  const radios = kinds.map(([kind, name, about], i) => {
-    const radio = h('input', {
-      attrs: { type: 'radio', name: group, value: kind },
-      on: {
-        change: () => {
-          chosen = kind;
-          look();
-        },
-      },
-    });
-    radio.checked = i === 0;
-    return h(
-      'label',
-      { class: 'adm-choice' },
-      radio,
-      h('b', { text: name }),
-      h('span', { class: 'adm-mut', text: about }),
-    );
-  });
+  const radios = radiosOf(
+    h('legend', { class: 'adm-spoken', text: trans('Fault') }),
+    kinds,
+    chosen,
+    (kind) => {
+      chosen = kind;
+      look();
+    },
+  );
+  radios.classList.add('adm-drills');
   const go = button(
     trans('Cause it'),
     () => {
@@ -78,12 +69,7 @@ export function drillDialog(context: Context): void {
         'The fault is real: it happens to the deployment that serves now, and requests of your clients may be lost. What notices it and what heals it is what would do so on a bad day.',
       ),
     }),
-    h(
-      'fieldset',
-      { class: 'adm-choices adm-drills' },
-      h('legend', { class: 'adm-spoken', text: trans('Fault') }),
-      ...radios,
-    ),
+    radios,
     lasts,
     h('p', { class: 'adm-mut', text: recoveryNote(context) }),
   );

@@ -155,9 +155,25 @@ export class Happenings implements Part {
             { class: 'adm-what' },
             h('b', { text: eventLabel(event, trans) }),
             event.text === '' ? null : ` ${event.text}`,
+            ...this.more(event),
           ),
         ),
     };
+  }
+
+  /** The way from what a re-tune did to its candidates. */
+  private more(event: LiveEvent): (HTMLElement | string)[] {
+    const { model, trans, showRetune } = this.context;
+    if (event.kind !== 'retuned') return [];
+    return [
+      ' ',
+      h('span', { class: 'adm-mut', text: '· ' }),
+      link(
+        trans('candidates'),
+        () => showRetune(model.retunes.at(event.at_s)),
+        trans('Candidates of the re-tune'),
+      ),
+    ];
   }
 
   private incident(incident: Incident): Entry {

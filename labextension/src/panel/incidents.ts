@@ -1,7 +1,7 @@
 // An incident as one line: what was wrong, what was done, what became of it; and what can be done about it now.
 
 import type { Incident, Repro } from '../api/types';
-import { h } from './dom';
+import { h, tableHead } from './dom';
 import { ageText } from './format';
 import { metricName, metricText } from './measure';
 import { link, type Context } from './part';
@@ -91,7 +91,7 @@ function figureTable(rows: readonly string[][], { trans }: Context): HTMLElement
   return h(
     'table',
     { class: 'adm-table adm-brief adm-before' },
-    h('thead', {}, h('tr', {}, ...head.map((text) => h('th', { text, attrs: { scope: 'col' } })))),
+    tableHead(head),
     h(
       'tbody',
       {},

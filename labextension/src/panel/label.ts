@@ -1,10 +1,9 @@
 // Labelling: recent answers that the model was least sure of, one after the other; one press says what is true.
 
-import { DeployError } from '../api/transport';
 import type { Json, ToLabel, Unlabelled } from '../api/types';
 import { h, setHidden, setText } from './dom';
 import { momentText, percentText } from './format';
-import { button, disable, type Context } from './part';
+import { button, type Context, disable, errorText } from './part';
 import { Truth } from './truth';
 
 const AT_ONCE = 20;
@@ -174,8 +173,7 @@ export class Labelling {
     setHidden(this.wrong, thrown === null);
     setHidden(this.again, true);
     if (thrown === null) return;
-    const { what, why, fix } = DeployError.of(thrown);
-    setText(this.wrong, [what, why, fix === '' ? '' : `→ ${fix}`].filter((part) => part !== '').join('\n'));
+    setText(this.wrong, errorText(thrown));
     setHidden(this.again, this.current !== null);
   }
 

@@ -1,9 +1,8 @@
 // Logs: the last lines, followed while they are looked at.
 
-import { DeployError } from '../api/transport';
 import { h, setText } from './dom';
 import type { Content } from './drawer';
-import { button, copyButton, type Context } from './part';
+import { button, type Context, copyButton, errorText } from './part';
 
 const EVERY_MS = 2000;
 const CHOICES = [200, 1000, 5000];
@@ -30,9 +29,7 @@ export function logContent(context: Context): Content {
       text.classList.remove('adm-fresh');
       if (first || (atEnd && follow.checked)) text.scrollTop = text.scrollHeight;
     } catch (thrown) {
-      const { what, why, fix } = DeployError.of(thrown);
-      if (!gone)
-        setText(text, [what, why, fix === '' ? '' : `→ ${fix}`].filter((part) => part !== '').join('\n'));
+      if (!gone) setText(text, errorText(thrown));
     } finally {
       busy = false;
     }

@@ -4,6 +4,7 @@ import type { LiveStore } from '../api/store';
 import { DeployError, type Disposable, type Method, type Trans } from '../api/transport';
 import type { Glance, LiveEvent, Progress, Series, View } from '../api/types';
 import { HealthWatch } from './health';
+import { isRetuneJob, Retunes } from './retuning';
 
 /** How the panel stands to its deployment. */
 export type Link =
@@ -25,6 +26,7 @@ export type Kind =
   | 'restart'
   | 'scale'
   | 'tune'
+  | 'retune'
   | 'rollback'
   | 'promote'
   | 'containerize'
@@ -71,6 +73,7 @@ export class Model implements Disposable {
   /** When the figures on the screen were true, in milliseconds since the epoch; 0: never. */
   asOfMs = 0;
   readonly health: HealthWatch;
+  readonly retunes: Retunes;
 
   private glanceSeen: Glance | null = null;
   private wasLive = false;
@@ -99,12 +102,19 @@ export class Model implements Disposable {
       (method, what, body) => this.call(method, what, body),
       () => this.changed(),
     );
+    this.retunes = new Retunes(
+      name,
+      (what) => this.call('GET', what),
+      () => this.changed(),
+    );
+    this.retunes.takeAll(saved.view?.retunes ?? []);
     this.subscription = store.subscribe((change) => {
+      this.retunes.hear(change);
       const mine = (names: string[] | undefined): boolean => names?.includes(name) ?? false;
       if (mine(change.glances) || change.event?.name === name) this.readSoon();
       if (change.activity?.name === name && change.activity.state === 'failed' && !this.acting) {
         const { title, error } = change.activity;
-        this.notify({ tone: 'bad', what: trans('%1 failed', title), why: error });
+        if (!isRetuneJob(title)) this.notify({ tone: 'bad', what: trans('%1 failed', title), why: error });
       }
       if (
         change.state !== undefined ||
@@ -249,6 +259,7 @@ export class Model implements Disposable {
   keep(saved: Saved): void {
     this.saved = saved;
     this.view ??= saved.view;
+    this.retunes.takeAll(saved.view?.retunes ?? []);
     this.look();
   }
 
@@ -313,6 +324,7 @@ export class Model implements Disposable {
       const view = await this.call<View>('GET', '/view');
       if (this.disposed) return;
       this.view = view;
+      this.retunes.takeAll(view.retunes ?? []);
       this.changed();
     } catch (thrown) {
       if (this.disposed || this.link !== 'live') return; // the link's own state says what is wrong

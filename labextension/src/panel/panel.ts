@@ -15,6 +15,8 @@ import { Model } from './model';
 import { Banner, Notices } from './notices';
 import { copyText, type Context, type Part } from './part';
 import { ProgressList } from './progress';
+import { retuneDialog } from './retune';
+import { RetunePart } from './retunes';
 import { sloLine } from './slo';
 import { Tiles } from './tiles';
 import { Toolbar } from './toolbar';
@@ -78,6 +80,7 @@ export class Panel implements Disposable {
       openUrl: options.openUrl ?? ((url) => window.open(url, '_blank', 'noopener')),
       proxyUrl: options.proxyUrl ?? null,
       toCell: options.toCell ?? null,
+      showRetune: (id) => retune.show(id),
     };
     this.context = context;
     // JupyterLab's own keys stay off: "a" on a button of an output would add a cell.
@@ -111,12 +114,13 @@ export class Panel implements Disposable {
       new Notices(context),
       new ProgressList(context),
     ];
+    const retune = new RetunePart(context);
     const [tiles, happenings, versions] = [
       new Tiles(context),
       new Happenings(context),
       new Versions(context),
     ];
-    this.parts = [head, toolbar, banner, alerts, notices, jobs, tiles, happenings, versions];
+    this.parts = [head, toolbar, banner, alerts, notices, jobs, retune, tiles, happenings, versions];
     this.body.append(
       head.node,
       toolbar.node,
@@ -124,6 +128,7 @@ export class Panel implements Disposable {
       alerts.node,
       notices.node,
       jobs.node,
+      retune.node,
       this.drawer.node,
       this.plots.node,
       tiles.node,
@@ -145,6 +150,19 @@ export class Panel implements Disposable {
   keep(history: Series | null, view: View | null): void {
     this.model.keep({ history, view });
     if (this.shown === 'saved') this.plots.freeze(history);
+  }
+
+  /** Open the dialog of a re-tune, as soon as it can be ordered. */
+  retune(): void {
+    const open = (): boolean => this.model.link === 'live' && this.model.view !== null;
+    if (open()) retuneDialog(this.context);
+    else {
+      const waiting = this.model.subscribe(() => {
+        if (!open()) return;
+        waiting.dispose();
+        retuneDialog(this.context);
+      });
+    }
   }
 
   dispose(): void {

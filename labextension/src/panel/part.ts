@@ -1,6 +1,6 @@
 // What the parts of the panel share.
 
-import type { Trans } from '../api/transport';
+import { DeployError, type Trans } from '../api/transport';
 import { h, setText } from './dom';
 import type { Dialogs } from './dialog';
 import type { Drawer } from './drawer';
@@ -25,6 +25,8 @@ export interface Context {
   proxyUrl: string | null;
   /** Puts a code into a new cell of the open notebook; null where the panel cannot. It says what it did. */
   toCell: ((code: string) => Promise<string>) | null;
+  /** Shows a re-tune with its candidates: that of an id, or the last one for "". */
+  showRetune: (id: string) => void;
 }
 
 /** A button. Double clicks do one thing: what they start is under way, or shown already. */
@@ -45,6 +47,12 @@ export function button(
       },
     },
   });
+}
+
+/** What happened, why, and what to do, each on a line of its own. */
+export function errorText(thrown: unknown): string {
+  const { what, why, fix } = DeployError.of(thrown);
+  return [what, why, fix === '' ? '' : `→ ${fix}`].filter((part) => part !== '').join('\n');
 }
 
 /** A button that reads as a link. */

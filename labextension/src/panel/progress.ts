@@ -4,6 +4,7 @@ import type { Activity, Progress } from '../api/types';
 import { h, setHidden } from './dom';
 import { durationText } from './format';
 import type { Context, Part } from './part';
+import { isRetuneJob } from './retuning';
 
 /** The steps of a deploy, in order, as notebook/progress.py has them; other jobs show theirs as they come. */
 const STEPS = ['capture', 'export', 'verify', 'package', 'start', 'first prediction'];
@@ -47,6 +48,7 @@ export class ProgressList implements Part {
     const { model } = this.context;
     const now = model.store.now();
     const told = model.store.jobs(model.name).filter((activity) => {
+      if (isRetuneJob(activity.title)) return false; // it has a part of its own
       if (activity.state === 'running') {
         this.seen.add(activity.id);
         return model.link === 'live';

@@ -1,7 +1,7 @@
 // How right it answers: the leading figure for a tile, and everything behind it in a dialog.
 
 import type { Confusion, Figure, Quality } from '../api/types';
-import { h } from './dom';
+import { h, tableHead } from './dom';
 import { countText, UNKNOWN } from './format';
 import { labelDialog } from './label';
 import { intervalText, metricName, metricText } from './measure';
@@ -227,7 +227,7 @@ function table(caption: string, head: readonly string[], rows: readonly HTMLElem
       'table',
       { class: 'adm-table adm-brief' },
       h('caption', { class: 'adm-strong', text: caption }),
-      h('thead', {}, h('tr', {}, ...head.map((text) => h('th', { text, attrs: { scope: 'col' } })))),
+      tableHead(head),
       h('tbody', {}, ...rows),
     ),
   );

@@ -2,10 +2,11 @@
 
 import { DeployError } from '../api/transport';
 import type { ObjectiveState, Recovery, Status } from '../api/types';
-import { freshId, h, setHidden, setText } from './dom';
+import { freshId, h, setHidden, setText, tableHead } from './dom';
 import { percentText, UNKNOWN } from './format';
 import { metricText } from './measure';
-import { button, disable, link, type Context } from './part';
+import { button, type Context, disable, errorText, link } from './part';
+import { radiosOf } from './radios';
 
 /** What the badge at the panel's head says: its text, its tone, and more. */
 export function sloBadge(context: Context): {
@@ -123,9 +124,8 @@ export function sloDialog(context: Context): void {
       model.notify({ what: sentText(input.value.trim(), context) });
       model.health.readSoon(0);
     } catch (thrown) {
-      const { what, why, fix } = DeployError.of(thrown);
       input.setAttribute('aria-invalid', 'true');
-      setText(wrong, [what, why, fix === '' ? '' : `→ ${fix}`].filter((part) => part !== '').join('\n'));
+      setText(wrong, errorText(thrown));
       setHidden(wrong, false);
       input.focus();
     } finally {
@@ -218,12 +218,7 @@ function objectivesTable(context: Context): HTMLElement {
   return h(
     'div',
     { class: 'adm-scroll', attrs: { tabindex: 0, role: 'region', 'aria-label': trans('Objectives') } },
-    h(
-      'table',
-      { class: 'adm-table adm-brief adm-states' },
-      h('thead', {}, h('tr', {}, ...head.map((text) => h('th', { text, attrs: { scope: 'col' } })))),
-      h('tbody', {}, ...rows),
-    ),
+    h('table', { class: 'adm-table adm-brief adm-states' }, tableHead(head), h('tbody', {}, ...rows)),
   );
 }
 
@@ -235,7 +230,6 @@ function burnText({ burn_fast, burn_slow }: ObjectiveState): string {
 /** What is done about faults; chosen with one press. */
 function recoverySwitch(context: Context): HTMLElement {
   const { model, trans } = context;
-  const group = freshId('recovery');
   const said = h('span', { class: 'adm-mut', attrs: { 'aria-live': 'polite' } });
   const current = (): Recovery => model.glance?.recovery ?? 'act';
   const choices: [Recovery, string, string][] = [
@@ -247,14 +241,6 @@ function recoverySwitch(context: Context): HTMLElement {
       trans('what is safe is done by itself, a few times an hour at most, and told here'),
     ],
   ];
-  const radios = choices.map(([mode]) => {
-    const radio = h('input', {
-      attrs: { type: 'radio', name: group, value: mode },
-      on: { change: () => void send(mode) },
-    });
-    radio.checked = mode === current();
-    return radio;
-  });
   const send = async (mode: Recovery): Promise<void> => {
     try {
       await model.change<Status>('/recovery', { mode });
@@ -263,21 +249,10 @@ function recoverySwitch(context: Context): HTMLElement {
     } catch (thrown) {
       const { what, fix } = DeployError.of(thrown);
       setText(said, [what, fix].filter((part) => part !== '').join(': '));
-      for (const radio of radios) radio.checked = radio.value === current();
+      for (const radio of node.querySelectorAll('input')) radio.checked = radio.value === current();
     }
   };
-  return h(
-    'fieldset',
-    { class: 'adm-choices adm-switch' },
-    h('legend', { class: 'adm-subtitle' }, trans('When something breaks'), ' ', said),
-    ...choices.map(([, name, about], i) =>
-      h(
-        'label',
-        { class: 'adm-choice' },
-        radios[i],
-        h('b', { text: name }),
-        h('span', { class: 'adm-mut', text: about }),
-      ),
-    ),
-  );
+  const legend = h('legend', { class: 'adm-subtitle' }, trans('When something breaks'), ' ', said);
+  const node = radiosOf(legend, choices, current(), (mode) => void send(mode));
+  return node;
 }

@@ -11,8 +11,8 @@ import type { Kind } from './model';
 import { button, disable, type Context, type Part } from './part';
 import { ScalePopover } from './scale';
 import { probeContent } from './probe';
+import { retuneDialog } from './retune';
 import { rollbackDialog } from './rollback';
-import { tuneDialog } from './tune';
 
 const SERVES: readonly State[] = ['running', 'degraded'];
 const NOT_STOPPED: readonly State[] = ['starting', 'running', 'degraded', 'failed'];
@@ -55,7 +55,7 @@ export class Toolbar implements Part {
     const restart = button(trans('Restart'), () => this.run('restart', trans('Restart'), trans('Restarted')));
     restart.dataset.title = trans('Swaps in new workers of the same version; no request is lost');
     this.scale = new ScalePopover(context);
-    const tune = button(trans('Re-tune'), () => tuneDialog(context), { class: 'adm-primary' });
+    const tune = button(trans('Re-tune'), () => retuneDialog(context), { class: 'adm-primary' });
     const back = button(trans('Roll back'), () => rollbackDialog(context));
     const ship = button(trans('Containerize'), () =>
       containerizeDialog(context, (engine) => this.containerize(engine)),
@@ -69,7 +69,7 @@ export class Toolbar implements Part {
       { node: this.start, kinds: ['start'], refuse: always },
       { node: restart, kinds: ['restart'], refuse: running },
       { node: this.scale.button, kinds: ['scale'], refuse: running },
-      { node: tune, kinds: ['tune'], refuse: running },
+      { node: tune, kinds: ['tune', 'retune'], refuse: running },
       { node: back, kinds: ['rollback', 'promote'], refuse: () => this.onlyOne() },
       { node: ship, kinds: ['containerize'], refuse: always },
       { node: log, kinds: [], refuse: always },

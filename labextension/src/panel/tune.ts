@@ -1,7 +1,7 @@
-// Re-tune: what was measured, and what can be set otherwise while it serves.
+// Set by hand: what was measured of the formats, and what can be set otherwise while it serves.
 
 import type { Candidate, Knob, Status } from '../api/types';
-import { freshId, h } from './dom';
+import { freshId, h, tableHead } from './dom';
 import { durationText, sizeText, UNKNOWN } from './format';
 import { button, disable, type Context } from './part';
 import { formatText } from './words';
@@ -12,12 +12,15 @@ interface Field {
   value: number;
 }
 
-export function tuneDialog(context: Context): void {
-  const { model, trans, dialogs } = context;
+/** The form, and the button that applies it; `close` is called before it does. */
+export function handForm(
+  context: Context,
+  close: () => void,
+): { node: HTMLElement; apply: HTMLButtonElement } {
+  const { model, trans } = context;
   const view = model.view;
-  const status = model.glance?.status;
-  if (status === undefined) return;
-  const workers = field(trans('workers'), status.desired_workers, 'workers', 1, 1);
+  const status = model.glance?.status ?? null;
+  const workers = field(trans('workers'), status?.desired_workers ?? 1, 'workers', 1, 1);
   const knobs = (view?.knobs ?? []).map((knob) =>
     field(knob.name, knob.value, knob.name, 0, isWhole(knob) ? 1 : 0),
   );
@@ -33,46 +36,40 @@ export function tuneDialog(context: Context): void {
       ...(changed(workers) ? { workers: Number(workers.input.value) } : {}),
       ...(Object.keys(settings).length > 0 ? { settings } : {}),
     };
-    opened.close();
-    void model.act<Status>('tune', trans('Re-tune'), body, () => trans('Serves with the new settings'));
+    close();
+    void model.act<Status>('tune', trans('Set by hand'), body, () => trans('Serves with the new settings'));
   });
   apply.classList.add('adm-primary');
   const all = [workers, ...knobs];
   const look = (): void => {
     const wrong = all.some((one) => !one.input.checkValidity() || one.input.value.trim() === '');
-    disable(
-      apply,
-      wrong
-        ? trans('One of the values cannot be used')
-        : all.some(changed)
-          ? ''
-          : trans('Nothing is changed yet'),
-    );
+    const same = all.some(changed) ? '' : trans('Nothing is changed yet');
+    disable(apply, wrong ? trans('One of the values cannot be used') : same);
   };
   for (const one of all) one.input.addEventListener('input', look);
   look();
-  const body = h(
+  const node = h(
     'div',
     {},
-    candidatesTable(view?.candidates ?? [], status, context),
+    formatsTable(view?.candidates ?? [], status, context),
     h('h3', { class: 'adm-subtitle', text: trans('Settings') }),
     h('div', { class: 'adm-fields' }, ...rows),
     h('p', {
       class: 'adm-mut',
       text: trans(
-        'Applying starts new workers with these values and swaps them in: no request is lost, and where they do not start, nothing changes. This sets what you choose; it does not yet search for faster forms of the model by itself.',
+        'Applying starts new workers with these values and swaps them in: no request is lost, and where they do not start, nothing changes.',
       ),
     }),
   );
-  const opened = dialogs.open(trans('Re-tune %1', model.name), body, [
-    button(trans('Cancel'), () => opened.close()),
-    apply,
-  ]);
-  workers.input.focus({ preventScroll: true });
+  return { node, apply };
 }
 
-function candidatesTable(candidates: readonly Candidate[], status: Status, { trans }: Context): HTMLElement {
-  if (candidates.length === 0)
+function formatsTable(
+  candidates: readonly Candidate[],
+  status: Status | null,
+  { trans }: Context,
+): HTMLElement {
+  if (candidates.length === 0 || status === null)
     return h('p', { class: 'adm-mut', text: trans('Nothing was measured when this version was built.') });
   const rows = candidates[0]?.batch_rows ?? 0;
   const head = [
@@ -116,7 +113,7 @@ function candidatesTable(candidates: readonly Candidate[], status: Status, { tra
         class: 'adm-mut',
         text: trans('Formats, as measured when v%1 was built: the model alone, median times', status.version),
       }),
-      h('thead', {}, h('tr', {}, ...head.map((text) => h('th', { text, attrs: { scope: 'col' } })))),
+      tableHead(head),
       h('tbody', {}, ...body),
     ),
   );

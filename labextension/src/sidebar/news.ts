@@ -1,4 +1,4 @@
-// Which alerts are news: what a person is told of while the page is not looked at.
+// What is news, alerts and re-tunes that ended: what a person is told of while the page is not looked at.
 
 import type { Alert, Glance } from '../api/types';
 
@@ -18,6 +18,20 @@ export class News {
     const before = this.seen;
     this.seen = new Set([...(before ?? []), ...firing.map((alert) => alert.id)].slice(-KEPT));
     return before === null ? [] : firing.filter((alert) => !before.has(alert.id));
+  }
+}
+
+/** Which re-tunes have ended: glances tell of one while it runs. */
+export class Ended {
+  private running = new Set<string>();
+
+  /** The names of the deployments whose re-tune ran when it was asked last, and runs no more. */
+  take(glances: readonly Glance[]): string[] {
+    const now = new Set(glances.filter((one) => one.retune !== '').map((one) => one.status.name));
+    const there = new Set(glances.map((one) => one.status.name));
+    const ended = [...this.running].filter((name) => !now.has(name) && there.has(name));
+    this.running = now;
+    return ended;
   }
 }
 

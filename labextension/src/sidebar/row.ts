@@ -6,6 +6,7 @@ import type { Activity, Glance } from '../api/types';
 import { Spark } from '../chart/spark';
 import { clockText, UNKNOWN } from '../panel/format';
 import { freshId, h, setText } from '../panel/dom';
+import { isRetuneJob } from '../panel/retuning';
 import { concern, figures, jobText, sinceText, stateText, trafficText } from './figures';
 
 const SPARK_S = 120;
@@ -101,7 +102,7 @@ export class Row {
     const worry = concern(glance, trans);
     setText(this.concern, worry?.text ?? '');
     this.concern.dataset['severity'] = worry?.severity ?? '';
-    this.showJob(jobs);
+    this.showJob(jobs, glance.retune);
     this.start.hidden = state !== 'stopped';
     this.more.hidden = false;
 
@@ -125,11 +126,12 @@ export class Row {
     this.main.setAttribute('aria-label', this.trans('%1, being built', this.name));
   }
 
-  private showJob(jobs: readonly Activity[]): void {
-    const last = jobs.at(-1);
+  /** The job that is under way; where there is none, what a re-tune is at. */
+  private showJob(jobs: readonly Activity[], retune = ''): void {
+    const last = jobs.filter((job) => !isRetuneJob(job.title)).at(-1);
     const told = last !== undefined && last.state !== 'done' ? last : null;
-    setText(this.job, told === null ? '' : jobText(told));
-    this.job.dataset['state'] = told?.state ?? '';
+    setText(this.job, told === null ? retune : jobText(told));
+    this.job.dataset['state'] = told?.state ?? (retune === '' ? '' : 'running');
   }
 }
 
