@@ -21,6 +21,7 @@ GROUPS = {
     "looking": ["relay", "panel"],
     "observing": ["sampling", "day"],
     "detect": ["detection", "watching"],
+    "retune": ["compression", "traffic_search", "adaptation", "retune_load"],
     "robustness": ["swaps", "kills", "idle", "soak"],
 }
 HERE = Path(__file__).parent

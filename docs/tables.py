@@ -14,7 +14,7 @@ from pathlib import Path
 from autodeploy_magic.errors import RequestRefused
 from autodeploy_magic.formats import FORMATS
 from autodeploy_magic.policy import POLICY
-from autodeploy_magic.registry import CHANNELS, DETECTORS, EXPORTERS, PROTOCOLS, READERS, load
+from autodeploy_magic.registry import CHANNELS, DETECTORS, EXPORTERS, OPTIMISERS, PROTOCOLS, READERS, load
 from autodeploy_magic.settings import KNOBS
 from autodeploy_magic.slo import METRICS
 from autodeploy_magic.verbs import VERBS
@@ -83,6 +83,14 @@ def channels() -> str:
     return _table(("channel", "how"), ((f"`{name}`", _first_sentence(module)) for name, module in modules))
 
 
+def optimisers() -> str:
+    """What a re-tune can make of a model: by family, in the order they are asked."""
+    families = {"run": "run it better", "smaller": "smaller and faster", "better": "better answers"}
+    found = [(name, load(reference)) for name, reference in OPTIMISERS.items()]
+    rows = [(f"`{name}`", families[one.family], _first_sentence(import_module(one.__module__))) for name, one in found]
+    return _table(("optimiser", "family", "what it makes"), rows)
+
+
 def policy() -> str:
     """What recovery does about which fault."""
     rows = (
@@ -116,6 +124,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "exporters": exporters,
     "formats": formats,
     "objectives": objectives,
+    "optimisers": optimisers,
     "policy": policy,
     "readers": readers,
     "protocols": protocols,

@@ -27,7 +27,8 @@ class Exchange(msgspec.Struct, frozen=True):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of the clients against one port of 127.0.0.1; each connection asks again as soon as it is answered.
+    """One run of the clients against one port of 127.0.0.1; each connection asks again as soon as it is answered, or
+    about `pause_s` later (half to one and a half of it).
 
     `keep_alive` connections stay; each of the `fresh` ones is made for one request. It ends after `seconds` or `most`
     requests, whichever comes first, or when told. The first answer of each connection and every `check_every`-th of all
@@ -41,6 +42,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 2.0
     most: int = 10_000_000
     check_every: int = 97
+    pause_s: float = 0.0
     tally: str = ""
 
 

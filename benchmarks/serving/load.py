@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import struct
 import sys
 import time
@@ -173,7 +174,10 @@ class Slot(asyncio.Protocol):
             run.answered()
         self.waiting = False
         if self.keep and self.parser.should_keep_alive() and not run.over:
-            self._ask(now)
+            if run.job.pause_s:
+                run.loop.call_later(run.job.pause_s * (0.5 + random.random()), self._again)
+            else:
+                self._ask(now)
         else:
             assert self.transport is not None
             self.transport.close()
@@ -195,6 +199,15 @@ class Slot(asyncio.Protocol):
             self.owner.fail("no answer")
         if self.transport is not None:
             self.transport.abort()
+
+    def _again(self) -> None:
+        """Ask after a pause, in which the connection may have been lost, or the job have ended."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        if self.owner.over:
+            self.transport.close()
+        else:
+            self._ask(_clock())
 
     def _ask(self, now: float) -> None:
         run = self.owner
