@@ -145,6 +145,10 @@ class Machine:
         await self._do("trim")
         return 5 * MB
 
+    async def retune(self, name: str, trigger: str) -> str:
+        await self._do("retune")
+        return "a1"
+
     def previous(self, name: str) -> int | None:
         return self.desired.history[-1] if self.desired.history else None
 

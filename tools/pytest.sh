@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
-computing=(tests/build tests/metrics tests/reservoir tests/ship tests/wire tests/test_*.py)
+computing=(tests/build tests/metrics tests/operate/retune tests/reservoir tests/ship tests/wire tests/test_*.py)
 serving=(tests/serve tests/supervisor)
 second=("${computing[@]}" "${serving[@]}")
 

@@ -188,7 +188,7 @@ class Loop:
     def _tick(self) -> None:
         keep_small(self.store.supervisor_log, self._log_bytes)
         self.zygotes.close_idle(self._idle_s, self.deployments.executables)
-        busy = self._answering or self._tasks or self.deployments.running
+        busy = self._answering or self._tasks or self.deployments.running or self.retunes.busy
         if not busy and time.monotonic() - self._asked >= self._idle_s:
             log.info("nothing has run and nobody has asked for %g s", self._idle_s)
             self.end()

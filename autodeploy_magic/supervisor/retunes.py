@@ -161,7 +161,8 @@ class Retunes:
         found = self._running.get(name)
         if found is None or found[0].id != key:
             raise InvalidOption(f"the re-tune {key!r} of {name} does not run", fix=f"`%deploy retune {name} --show`")
-        found[1].cancel()
+        if found[0].state == "running":  # else it has ended, and what it chose is being taken: no half of that
+            found[1].cancel()
         await asyncio.wait([found[1]])
         return await asyncio.to_thread(self.one, name, key)
 
@@ -234,7 +235,7 @@ class Retunes:
             await asyncio.to_thread(_clear, records.folder_of(self._store, retune.name, retune.id))
         severity: Severity = "info" if retune.state in ("done", "cancelled") else "warning"
         self._journal.note(retune.name, "retuned", retune.outcome, version=retune.champion, severity=severity)
-        if retune.state == "done" and retune.order.promote == "auto" and retune.chosen not in ("", "c0"):
+        if self._is_to_be_taken(retune):
             try:
                 retune = await self._take(retune, retune.chosen, report)
             except AutodeployError as error:
@@ -242,6 +243,11 @@ class Retunes:
                 retune = msgspec.structs.replace(retune, error=error.what, outcome=outcome)
                 await asyncio.to_thread(records.save, self._store, retune)
         return retune
+
+    def _is_to_be_taken(self, retune: Retune) -> bool:
+        """Whether what was chosen is taken without asking; one that was stopped meanwhile is not started by it."""
+        chose = retune.state == "done" and retune.chosen not in ("", "c0")
+        return chose and retune.order.promote == "auto" and self._deployments.desired(retune.name).state == "running"
 
     def _ended(self, name: str, state: Any, outcome: str, error: AutodeployError | None = None) -> Retune:
         retune, _ = self._running[name]

@@ -30,6 +30,7 @@ from autodeploy_magic.supervisor.deployments import Deployments
 from autodeploy_magic.supervisor.hands import SupervisorHands
 from autodeploy_magic.supervisor.journal import Journal
 from autodeploy_magic.supervisor.probing import Prober
+from autodeploy_magic.supervisor.retunes import Retunes
 from autodeploy_magic.supervisor.zygotes import Zygotes
 
 pytestmark = pytest.mark.timeout(120)
@@ -123,7 +124,8 @@ async def place(store: Store) -> AsyncIterator[Place]:
     deployments = Deployments(store, zygotes, journal)
     prober = Prober(store)
     try:
-        yield Place(store, deployments, SupervisorHands(store, deployments), prober, events)
+        retunes = Retunes(store, zygotes, deployments, journal, told=lambda _: None, slo_state=lambda _: "unset")
+        yield Place(store, deployments, SupervisorHands(store, deployments, retunes), prober, events)
     finally:
         prober.close()
         await deployments.stop_all()

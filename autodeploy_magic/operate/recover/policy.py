@@ -7,7 +7,7 @@ from collections.abc import Callable
 from autodeploy_magic.operate.recover.case import Case
 from autodeploy_magic.policy import POLICY, Rule
 
-__all__ = ["IDLE", "rules"]
+__all__ = ["IDLE", "LATE", "rules"]
 
 IDLE = "idle"
 """The rule of what nobody alerts of: that less would do."""

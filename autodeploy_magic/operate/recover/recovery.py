@@ -125,8 +125,6 @@ class Recovery:
         reason = action.fits(case)
         if reason:
             raise InvalidOption(f"{action.would(case)}: not now", why=reason)
-        if action.name == "retune":
-            await action.do(self._hands, case)  # raises: that is a person's to do
         self._act(state, found, action, case)
         await self._acted(state)
         return state.find(incident)

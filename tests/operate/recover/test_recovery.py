@@ -236,8 +236,32 @@ async def test_a_suggestion_ends_with_its_fault_and_is_the_same_when_it_comes_ba
         (ended,) = await machine.second(count=3)
         assert (ended.outcome, ended.id) == ("resolved", incident.id)
     await machine.second(drift)
-    with pytest.raises(InvalidOption, match="cannot be trained again from here"):
-        await machine.recovery.act("iris", incident.id)
+    done = await machine.recovery.act("iris", incident.id)
+    assert machine.done == ["retune"]
+    assert "began the re-tune a1: it proposes what it proves" in done.did
+
+
+@run
+async def test_drift_re_tunes_without_asking_where_the_person_lets_it(kept: Store) -> None:
+    machine = Machine(kept)
+    machine.desired = msgspec.structs.replace(
+        machine.desired, settings={**machine.desired.settings, "retune_incidents": "act", "retune_promote": "auto"}
+    )
+    drift = alert("drift:petal_width", detector="drift", metric="drift", severity="warning")
+    (incident,) = await machine.second(drift, count=3)
+    assert machine.done == ["retune"]
+    assert "what it proves is taken" in incident.did
+
+
+@run
+async def test_a_broken_slo_of_latency_may_be_re_tuned_and_mere_load_may_not(kept: Store) -> None:
+    machine = Machine(kept)
+    machine.desired = msgspec.structs.replace(machine.desired, settings={"retune_incidents": "act"})
+    machine.cpu, machine.free = 0.95, machine.free._replace(cores_free=0.0)
+    await machine.second(alert("cpu"), count=120)
+    assert "retune" not in machine.done
+    await machine.second(alert("slo:p99", **burning(since_s=machine.now_s)), count=400)
+    assert "retune" in machine.done
 
 
 @run

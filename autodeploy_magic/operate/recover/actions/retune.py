@@ -5,6 +5,7 @@ from __future__ import annotations
 from autodeploy_magic.operate.recover.actions.base import Action, Done
 from autodeploy_magic.operate.recover.case import Case
 from autodeploy_magic.operate.recover.hands import Hands
+from autodeploy_magic.operate.recover.policy import LATE
 
 __all__ = ["Retune"]
 
@@ -15,6 +16,9 @@ class Retune(Action):
     settle_s = 900.0
 
     def fits(self, case: Case) -> str:
+        metric, objective = case.alert.metric, case.alert.objective
+        if metric in ("cpu", "waiting", "queue", "refused") or (metric in LATE and objective != "given"):
+            return "more requests call for more workers, and not for another model"
         return ""
 
     def would(self, case: Case) -> str:
