@@ -106,7 +106,7 @@ class Background:
             self.making.set()
 
     def _heard(self, progress: Progress) -> None:
-        if " of " in progress.step or " of " in progress.detail:
+        if progress.detail.startswith("trying"):
             self.making.set()
 
     @property

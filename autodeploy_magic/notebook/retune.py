@@ -313,9 +313,10 @@ def outcome_text(record: Retune) -> str:
 
 def _so_far(record: Retune) -> str:
     tried = sum(one.state in ("passed", "fell", "failed") for one in record.contenders)
+    fit = sum(one.state not in ("champion", "skipped") for one in record.contenders)
     best = record.contender(record.best)
     said = f"; the best so far: {best.title}" if best is not None and best.state == "passed" else ""
-    return f"{record.step or 'it begins'}; {tried} of {max(len(record.contenders) - 1, 0)} tried{said}"
+    return f"{record.step or 'it begins'}; {tried} of {fit} tried{said}"
 
 
 def order_of(goal: str, budget: str | float, max_loss: str | float, promote: str, seed: int) -> Order:

@@ -161,7 +161,7 @@ def test_a_supervisor_that_is_killed_leaves_nothing_half_way(served: World) -> N
     world = served
     thread = threading.Thread(target=lambda: swallowed(world))
     thread.start()
-    until(lambda: any("of" in one.step for one in world.supervisor.retunes("forest")), WAIT_S)
+    until(lambda: any("trying" in one.step for one in world.supervisor.retunes("forest")), WAIT_S)
     world.kill_supervisor()
     thread.join(WAIT_S)
     found = world.supervisor.retunes("forest")[0]

@@ -125,11 +125,8 @@ class Conductor:
     async def _try(self, contender: Contender, within_s: float) -> None:
         """Make, measure and judge one candidate."""
         began = time.monotonic()
-        title = contender.title
-        number = sum(one.state not in ("waiting", "champion", "skipped") for one in self.retune.contenders) + 1
-        total = sum(one.state not in ("champion", "skipped") for one in self.retune.contenders)
         place = self._folder / "contenders" / contender.id
-        self._put(msgspec.structs.replace(contender, state="making"), step=f"{number} of {total}: {title}")
+        self._put(msgspec.structs.replace(contender, state="making"), step=f"trying {contender.title}")
         try:
             made = await self._bench.job(
                 MAKE,

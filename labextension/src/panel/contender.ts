@@ -24,9 +24,9 @@ export const challengersOf = (retune: Retune): Contender[] => {
 export const contenderOf = (retune: Retune, id: string): Contender | null =>
   retune.contenders.find((one) => one.id === id) ?? null;
 
-/** How many are through, of how many. */
+/** How many are through, of how many that fit this model. */
 export function doneOf(retune: Retune): [number, number] {
-  const all = challengersOf(retune);
+  const all = challengersOf(retune).filter((one) => one.state !== 'skipped');
   const open = ['waiting', 'making', 'measuring'];
   return [all.filter((one) => !open.includes(one.state)).length, all.length];
 }

@@ -3,7 +3,7 @@
 import type { Retune } from '../api/retunes';
 import { Pareto } from '../chart/pareto';
 import { candidatesTable } from './candidates';
-import { budgetText, contenderOf, doneOf, goalText, praise, triggerText } from './contender';
+import { budgetText, challengersOf, contenderOf, doneOf, goalText, praise, triggerText } from './contender';
 import { h, setAttr, setClass, setHidden, setText } from './dom';
 import { ageText, countText, momentText } from './format';
 import { button, disable, link, type Context, type Part } from './part';
@@ -179,7 +179,8 @@ export class RetunePart implements Part {
     const { model, trans } = this.context;
     const running = one.state === 'running';
     const now = model.store.now();
-    const [done, all] = doneOf(one);
+    const [done, tried] = doneOf(one);
+    const all = challengersOf(one).length;
     setHidden(this.spin, !running);
     setHidden(this.progress, !running);
     setHidden(this.step, !running);
@@ -191,12 +192,12 @@ export class RetunePart implements Part {
     setText(this.more, all > 0 ? trans('%1 candidates', all) : trans('candidates'));
     setHidden(this.more, all === 0);
     if (running) {
-      this.bar.style.width = all === 0 ? '0%' : `${Math.round((100 * done) / all)}%`;
-      setAttr(this.progress, 'aria-valuemax', String(Math.max(1, all)));
+      this.bar.style.width = tried === 0 ? '0%' : `${Math.round((100 * done) / tried)}%`;
+      setAttr(this.progress, 'aria-valuemax', String(Math.max(1, tried)));
       setAttr(this.progress, 'aria-valuenow', String(done));
       const spent = ageText(Math.max(0, now - one.started_s));
       const facts = [
-        all > 0 ? trans('%1 of %2 candidates', done, all) : '',
+        tried > 0 ? trans('%1 of %2 candidates', done, tried) : '',
         trans('%1 of at most %2', spent, budgetText(one.order.budget_s)),
         triggerText(one.order.trigger, trans),
       ];
