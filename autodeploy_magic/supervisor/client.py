@@ -268,8 +268,9 @@ class Supervisor:
         with contextlib.closing(_Connection("")) as connection:
             response = self._begin("GET", path, None, connection)
             try:
-                while line := response.readline():
-                    yield msgspec.json.decode(line, type=Message)
+                with response:
+                    while line := response.readline():
+                        yield msgspec.json.decode(line, type=Message)
             except (OSError, HTTPException) as error:
                 self._info = None
                 raise _lost("the stream of the supervisor broke off", error) from error
@@ -304,7 +305,8 @@ class Supervisor:
         for again in (True, False):
             with contextlib.closing(_Connection("")) as connection:
                 try:
-                    return _read(self._begin(method, path, body, connection), kind, report)
+                    with self._begin(method, path, body, connection) as response:  # closed, whatever `report` raises
+                        return _read(response, kind, report)
                 except TimeoutError as error:
                     raise _lost(f"the supervisor said nothing for {SILENCE_S:g} s", error) from error
                 except (OSError, HTTPException) as error:

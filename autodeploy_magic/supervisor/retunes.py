@@ -214,7 +214,7 @@ class Retunes:
             retune = self._ended(name, "cancelled", "cancelled: nothing was changed")
         except AutodeployError as error:
             retune = self._ended(name, "failed", f"it failed: {error.what}; nothing was changed", error)
-        except Exception as error:
+        except Exception as error:  # a mistake of ours ends this re-tune, and nothing else
             log.exception("a re-tune of %s failed", name)
             text = f"it failed: {type(error).__name__}: {error}; nothing was changed"
             retune = self._ended(name, "failed", text, RetuneFailed(text, why="this is a mistake in autodeploy_magic"))
