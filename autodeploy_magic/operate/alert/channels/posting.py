@@ -45,8 +45,8 @@ def post(target: str, body: bytes, headers: dict[str, str], deadline: Deadline) 
             connection.connect()
             deadline.left_s  # noqa: B018 - raises where it passed while there was no socket to cut
             connection.request("POST", _path(url), body, headers)
-            answer = connection.getresponse()
-            _judge(host, answer)
+            with connection.getresponse() as answer:
+                _judge(host, answer)
     except ssl.SSLCertVerificationError as error:
         why = f"{host}: its certificate is not trusted: {error.verify_message}"
         raise Undelivered(why, again=False) from error
