@@ -22,7 +22,7 @@ from autodeploy_magic.errors import AutodeployError, InvalidOption, UnknownDeplo
 from autodeploy_magic.retuning import Order, Retune
 from autodeploy_magic.store import Store
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(420)
 
 WAIT_S = 120.0
 X, Y = make_classification(1600, 5, n_informative=5, n_redundant=0, class_sep=2.0, random_state=0)
@@ -59,7 +59,7 @@ def ask(world: World, rows: Any) -> list[int]:
 
 
 def retuned(world: World, **order: Any) -> Retune:
-    return world.supervisor.retune("forest", Order(**{"goal": "size", "budget_s": 60.0, **order}), lambda _: None)
+    return world.supervisor.retune("forest", Order(**{"goal": "size", "budget_s": 180.0, **order}), lambda _: None)
 
 
 def swallowed(world: World) -> None:
@@ -106,7 +106,7 @@ def test_fewer_trees_are_proved_taken_and_taken_back_under_load(served: World) -
 def test_the_same_is_made_again_with_its_own_data(served: World) -> None:
     world = served
     first = retuned(world, max_loss=0.05, seed=7)
-    again = world.supervisor.retune("forest", Order(replay=first.id, budget_s=60.0), lambda _: None)
+    again = world.supervisor.retune("forest", Order(replay=first.id, budget_s=180.0), lambda _: None)
     assert again.order.seed == 7
     assert again.order.trigger == f"replay {first.id}"
     assert again.data == first.data
@@ -129,7 +129,7 @@ def test_the_same_is_made_again_with_its_own_data(served: World) -> None:
     deleted = world.supervisor.forget_data("forest")
     assert (deleted["requests"], deleted["retunes"]) == (0, 2)
     with pytest.raises(InvalidOption, match="not kept any more"):
-        world.supervisor.retune("forest", Order(replay=first.id, budget_s=60.0), lambda _: None)
+        world.supervisor.retune("forest", Order(replay=first.id, budget_s=180.0), lambda _: None)
 
 
 def test_one_at_a_time_and_cancelled_nothing_has_changed(served: World) -> None:
