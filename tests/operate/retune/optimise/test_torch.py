@@ -379,5 +379,6 @@ def test_weights_that_are_pages_of_a_file_are_copied_first(mlp: Any) -> None:
     champion = Standing(mlp, "torch")
     fresh = champion.live()
     champion.live = lambda: fresh  # type: ignore[method-assign]
-    pages = [item.data_ptr() for item in fresh.parameters()]
+    held = [item.detach() for item in fresh.parameters()]  # memory that was free again could be given to a copy
+    pages = [item.data_ptr() for item in held]
     assert not set(pages) & {item.data_ptr() for item in open_net(champion).module.parameters()}
