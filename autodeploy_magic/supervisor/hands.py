@@ -11,12 +11,11 @@ from pathlib import Path
 
 from autodeploy_magic.contracts import Progress
 from autodeploy_magic.operate.recover.hands import Room
-from autodeploy_magic.retuning import Order
 from autodeploy_magic.serve.runtime.cores import usable_cores
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.deployments import Deployments
 from autodeploy_magic.supervisor.moves import Tuning, previous
-from autodeploy_magic.supervisor.retunes import Retunes
+from autodeploy_magic.supervisor.retunes import Retunes, unasked
 from autodeploy_magic.supervisor.traffic import TrafficChange
 
 __all__ = ["SupervisorHands"]
@@ -57,8 +56,7 @@ class SupervisorHands:
         return await asyncio.to_thread(self._trim, name)
 
     async def retune(self, name: str, trigger: str) -> str:
-        promote = self._deployments.desired(name).settings.get("retune_promote", "ask")
-        order = Order(trigger=trigger, promote="auto" if promote == "auto" else "ask")
+        order = unasked(self._deployments.desired(name), trigger)
         return (await self._retunes.begin(name, order, _said)).id
 
     def previous(self, name: str) -> int | None:

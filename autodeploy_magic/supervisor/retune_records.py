@@ -18,7 +18,7 @@ from autodeploy_magic.reservoir.forgetting import forget
 from autodeploy_magic.retuning import Retune
 from autodeploy_magic.store import Store, write_atomic
 
-__all__ = ["begin", "broken_off", "folder_of", "forget_data", "known", "one", "save", "trim"]
+__all__ = ["begin", "broken_off", "clear", "folder_of", "forget_data", "known", "one", "save", "trim"]
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +73,12 @@ def one(store: Store, name: str, key: str) -> Retune:
     return decode(Retune, file.read_bytes(), source=str(file))
 
 
+def clear(folder: Path) -> None:
+    """Remove the candidates of a re-tune, and what they answered."""
+    for part in ("contenders", "answers"):
+        shutil.rmtree(folder / part, ignore_errors=True)
+
+
 def trim(store: Store, name: str) -> None:
     """Before another one begins: remove the candidates of all others, and what is too old."""
     for number, retune in enumerate(known(store, name, most=10_000)):
@@ -80,9 +86,9 @@ def trim(store: Store, name: str) -> None:
         if number >= KEPT:
             shutil.rmtree(folder, ignore_errors=True)
             continue
-        without = ["contenders", "answers", *(["data"] if number >= KEPT_DATA else [])]
-        for part in without:
-            shutil.rmtree(folder / part, ignore_errors=True)
+        clear(folder)
+        if number >= KEPT_DATA:
+            shutil.rmtree(folder / "data", ignore_errors=True)
 
 
 def forget_data(store: Store, name: str, before_s: float | None) -> dict[str, int]:
@@ -123,9 +129,7 @@ def broken_off(store: Store, name: str) -> list[Retune]:
     for retune in known(store, name):
         if retune.state != "running":
             continue
-        folder = folder_of(store, name, retune.id)
-        for part in ("contenders", "answers"):
-            shutil.rmtree(folder / part, ignore_errors=True)
+        clear(folder_of(store, name, retune.id))
         ended = msgspec.structs.replace(
             retune,
             state="failed",

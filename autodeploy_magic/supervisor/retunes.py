@@ -35,7 +35,7 @@ from autodeploy_magic.supervisor.retune_bench import Steps, SupervisorBench
 from autodeploy_magic.supervisor.trials import Trials
 from autodeploy_magic.supervisor.zygotes import Zygotes
 
-__all__ = ["Retunes"]
+__all__ = ["Retunes", "unasked"]
 
 log = logging.getLogger(__name__)
 
@@ -232,7 +232,7 @@ class Retunes:
         with contextlib.suppress(AutodeployError):  # a full disk: it is told all the same
             await asyncio.to_thread(records.save, self._store, retune)
         if retune.state != "done":
-            await asyncio.to_thread(_clear, records.folder_of(self._store, retune.name, retune.id))
+            await asyncio.to_thread(records.clear, records.folder_of(self._store, retune.name, retune.id))
         severity: Severity = "info" if retune.state in ("done", "cancelled") else "warning"
         self._journal.note(retune.name, "retuned", retune.outcome, version=retune.champion, severity=severity)
         if self._is_to_be_taken(retune):
@@ -466,9 +466,10 @@ def _data_of(store: Store, before: Retune) -> Path:
     return source
 
 
-def _clear(folder: Path) -> None:
-    for part in ("contenders", "answers"):
-        shutil.rmtree(folder / part, ignore_errors=True)
+def unasked(desired: Desired, trigger: str) -> Order:
+    """The order of a re-tune that nobody asked for: what it finds is taken only where the deployment says so."""
+    auto = desired.settings.get("retune_promote") == "auto"
+    return Order(trigger=trigger, promote="auto" if auto else "ask")
 
 
 def _said(progress: Progress) -> None:

@@ -9,9 +9,8 @@ import time
 from autodeploy_magic.contracts import Desired, Progress
 from autodeploy_magic.errors import AutodeployError
 from autodeploy_magic.period import seconds_of
-from autodeploy_magic.retuning import Order, Promote
 from autodeploy_magic.supervisor.deployments import Deployments
-from autodeploy_magic.supervisor.retunes import Retunes
+from autodeploy_magic.supervisor.retunes import Retunes, unasked
 
 __all__ = ["Schedule"]
 
@@ -47,8 +46,7 @@ class Schedule:
         known = await asyncio.to_thread(self._retunes.known, desired.name, 1)
         last = known[0].started_s if known else self._deployments.status(desired.name).since
         if last and now_s - last >= seconds_of(every, "retune_every"):
-            promote: Promote = "auto" if desired.settings.get("retune_promote") == "auto" else "ask"
-            await self._retunes.begin(desired.name, Order(trigger="schedule", promote=promote), _said)
+            await self._retunes.begin(desired.name, unasked(desired, "schedule"), _said)
 
 
 def _said(progress: Progress) -> None:

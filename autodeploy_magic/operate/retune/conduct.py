@@ -213,12 +213,9 @@ class Conductor:
     def _choose(self) -> Retune:
         contenders = pareto(self.retune.contenders)
         chosen = choose(contenders, self.retune.order.goal)
-        found = msgspec.structs.replace(
-            self.retune, contenders=tuple(contenders), chosen=chosen, best=chosen, step="", state="done"
-        )
-        self._tell(
-            contenders=found.contenders, chosen=chosen, best=chosen, step="", outcome=outcome(found), state="done"
-        )
+        found = msgspec.structs.replace(self.retune, contenders=tuple(contenders), chosen=chosen, best=chosen, step="")
+        self.retune = msgspec.structs.replace(found, state="done", outcome=outcome(found))
+        self._changed(self.retune)
         return self.retune
 
     def _add(self, contender: Contender) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import logging
 import shutil
@@ -17,10 +16,9 @@ from autodeploy_magic.build.clean import SubprocessRunner
 from autodeploy_magic.build.flow import BuildRequest, draft
 from autodeploy_magic.contracts import CleanRunner, Progress, Signature, Version, decode, encode
 from autodeploy_magic.errors import AutodeployError, RetuneFailed
-from autodeploy_magic.operate.retune import data
 from autodeploy_magic.operate.retune.base import Given, Rebuilt, Replaced
 from autodeploy_magic.operate.retune.champion import Champion
-from autodeploy_magic.operate.retune.plan import optimiser
+from autodeploy_magic.operate.retune.plan import holdings_of, optimiser
 from autodeploy_magic.operate.retune.rows import Rows
 from autodeploy_magic.retuning import Contender, Order
 from autodeploy_magic.store import Store, file_sha256
@@ -52,9 +50,7 @@ def main(spec: dict[str, Any]) -> dict[str, Any]:
     scratch = place / "made"
     scratch.mkdir(mode=0o700, parents=True)
     champion = _base(store, version, root, contender)
-    holdings = dataclasses.replace(
-        data.load(root / "data", version.signature), task=version.task, goal=order.goal, max_loss=order.max_loss
-    )
+    holdings = holdings_of(version, root / "data", order)
     given = Given(
         holdings, contender.settings, scratch, order.seed, float(spec["within_s"]), int(spec.get("threads") or 1)
     )

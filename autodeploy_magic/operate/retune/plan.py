@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from autodeploy_magic.contracts import encode
+from autodeploy_magic.contracts import Version, encode
 from autodeploy_magic.errors import AutodeployError, MissingPackage, NotApplicable
 from autodeploy_magic.operate.retune import data
 from autodeploy_magic.operate.retune.base import Holdings, Offer, Optimiser
@@ -21,7 +21,7 @@ from autodeploy_magic.registry import load, table
 from autodeploy_magic.retuning import Contender, DataUsed, Family, Goal, Order
 from autodeploy_magic.store import Store
 
-__all__ = ["main", "optimiser"]
+__all__ = ["holdings_of", "main", "optimiser"]
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +53,9 @@ def main(spec: dict[str, Any]) -> dict[str, Any]:
     else:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         used = data.gather(store, version, time.time(), folder, order.seed)
-    if not spec.get("gathered"):
         used = _traced(store, version.deployment, used, folder, order.seed)
         (folder / data.USED).write_bytes(encode(used))
-    holdings = dataclasses.replace(
-        data.load(folder, version.signature), task=version.task, goal=order.goal, max_loss=order.max_loss
-    )
-    found = list(_contenders(Champion.of(store, version), holdings, order))
+    found = list(_contenders(Champion.of(store, version), holdings_of(version, folder, order), order))
     return {
         "data": msgspec.to_builtins(used),
         "contenders": msgspec.to_builtins(found),
@@ -71,6 +67,13 @@ def optimiser(name: str) -> Optimiser:
     """The optimiser called `name`."""
     found: Optimiser = load(table("optimisers")[name])()
     return found
+
+
+def holdings_of(version: Version, folder: Path, order: Order) -> Holdings:
+    """What was gathered in `folder`, with what is known of the version and asked of the re-tune."""
+    return dataclasses.replace(
+        data.load(folder, version.signature), task=version.task, goal=order.goal, max_loss=order.max_loss
+    )
 
 
 def _traced(store: Store, name: str, used: DataUsed, folder: Path, seed: int) -> DataUsed:

@@ -18,20 +18,12 @@ from autodeploy_magic.operate.retune.optimise.keras_net import (
     taken,
     wanted,
 )
-from autodeploy_magic.operate.retune.optimise.network_targets import FEWEST, parted
+from autodeploy_magic.operate.retune.optimise.network_targets import EPOCHS, FEWEST, TRAINED_ON, parted
 
 if TYPE_CHECKING:
     from autodeploy_magic.operate.retune.champion import Champion
 
 __all__ = ["FineTune"]
-
-_EPOCHS = 40
-_OFFERS = (
-    Offer("all layers trained on", {"layers": "all", "pace": 0.01}, slow=True),
-    Offer("all layers trained on, in larger steps", {"layers": "all", "pace": 0.05}, slow=True),
-    Offer("last layer trained on", {"layers": "last", "pace": 0.02}, slow=True),
-)
-"""As for PyTorch's, see torch_tune."""
 
 
 class FineTune(Optimiser):
@@ -51,7 +43,7 @@ class FineTune(Optimiser):
         known = len(targets.positions)
         if known < FEWEST:
             raise NotApplicable(f"{known} rows have a label that it can learn, and {FEWEST} are needed")
-        return _OFFERS if len(_learning(net.model)) > 1 else _OFFERS[:2]
+        return TRAINED_ON if len(_learning(net.model)) > 1 else TRAINED_ON[:2]
 
     def make(self, champion: Champion, given: Given) -> Made:
         import keras
@@ -71,7 +63,7 @@ class FineTune(Optimiser):
         def lot(some: Any) -> tuple[Any, Any, Any]:
             return taken(inputs, targets.positions[some]), true[some], targets.weights[some]
 
-        course = Course.within(given, _EPOCHS, float(given.settings["pace"]))
+        course = Course.within(given, EPOCHS, float(given.settings["pace"]))
         learnt = learn(net.model, loss_of(targets), lot(places), lot(np.asarray(kept)), course)
         for layer in held:
             layer.trainable = True

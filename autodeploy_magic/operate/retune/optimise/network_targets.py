@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from autodeploy_magic.errors import NotApplicable
 from autodeploy_magic.operate.quality.pairs import class_name
+from autodeploy_magic.operate.retune.base import Offer
 from autodeploy_magic.operate.retune.labels import Mapped, as_classes, as_numbers
 from autodeploy_magic.operate.retune.weights import balanced, by_age, half_life, imbalanced, in_time, turn
 from autodeploy_magic.wire.libraries import from_library
@@ -18,8 +19,16 @@ from autodeploy_magic.wire.libraries import from_library
 if TYPE_CHECKING:
     from autodeploy_magic.operate.retune.rows import Rows
 
-__all__ = ["FEWEST", "Form", "Targets", "form_of", "odds", "parted", "targets_of"]
+__all__ = ["EPOCHS", "FEWEST", "TRAINED_ON", "Form", "Targets", "form_of", "odds", "parted", "targets_of"]
 
+EPOCHS = 40
+TRAINED_ON = (
+    Offer("all layers trained on", {"layers": "all", "pace": 0.01}, slow=True),
+    Offer("all layers trained on, in larger steps", {"layers": "all", "pace": 0.05}, slow=True),
+    Offer("last layer trained on", {"layers": "last", "pace": 0.02}, slow=True),
+)
+"""A hundredth of its size is how much a weight changes in a step of usual training (L. Bottou's rule of a thousandth
+is of plain gradient descent; AdamW divides the gradient by its own size); five times that forgets sooner."""
 FEWEST = 40
 """Labelled rows that there must be: a fifth of them says when to stop."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from autodeploy_magic.errors import NotApplicable
 from autodeploy_magic.operate.retune.base import Given, Holdings, Made, Offer, Optimiser, Rebuilt
-from autodeploy_magic.operate.retune.optimise.network_targets import FEWEST, parted
+from autodeploy_magic.operate.retune.optimise.network_targets import EPOCHS, FEWEST, TRAINED_ON, parted
 from autodeploy_magic.operate.retune.optimise.torch_learn import Course, head_of, learn
 from autodeploy_magic.operate.retune.optimise.torch_net import (
     BATCH,
@@ -25,15 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FineTune"]
 
-_EPOCHS = 40
-_OFFERS = (
-    Offer("all layers trained on", {"layers": "all", "pace": 0.01}, slow=True),
-    Offer("all layers trained on, in larger steps", {"layers": "all", "pace": 0.05}, slow=True),
-    Offer("last layer trained on", {"layers": "last", "pace": 0.02}, slow=True),
-)
-"""A hundredth of its size is how much a weight changes in a step of usual training (L. Bottou's rule of a thousandth
-is of plain gradient descent; AdamW divides the gradient by its own size); five times that forgets sooner."""
-
 
 class FineTune(Optimiser):
     """Trains the module that there is: its class, its layers and their sizes stay."""
@@ -48,7 +39,7 @@ class FineTune(Optimiser):
         known = len(targets.positions)
         if known < FEWEST:
             raise NotApplicable(f"{known} rows have a label that it can learn, and {FEWEST} are needed")
-        return _OFFERS if head_of(net.module, width) is not None else _OFFERS[:2]
+        return TRAINED_ON if head_of(net.module, width) is not None else TRAINED_ON[:2]
 
     def make(self, champion: Champion, given: Given) -> Made:
         import torch
@@ -78,7 +69,7 @@ class FineTune(Optimiser):
                     return float(sum(wrong(lot) for lot in lots)) / len(kept)
 
             places, kept = parted(targets, given.seed)
-            course = Course(_EPOCHS, float(given.settings["pace"]), until, given.seed)
+            course = Course(EPOCHS, float(given.settings["pace"]), until, given.seed)
             learnt = learn(net.module, step, aside, places, course)
         for item in free:
             item.requires_grad_(True)
