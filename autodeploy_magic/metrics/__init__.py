@@ -6,6 +6,7 @@ histogram.py   latencies as histograms that can be merged, and the percentiles r
 periods.py     one period as one summary
 counters.py    what only grows, as it was at one moment
 resources.py   rows of what the processes took
+ledger.py      these rows on their way into the file: in batches, and kept while the disk is full
 points.py      a span of time as one line of values: the one rule for charts, series and live points
 window.py      a window of the file, read point by point
 series.py      a window as points in time, as charts and data frames want it

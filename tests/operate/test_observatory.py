@@ -18,9 +18,9 @@ from metered import rollup, write
 from world import until
 
 from autodeploy_magic.live import COLUMNS, Point
+from autodeploy_magic.metrics import ledger
 from autodeploy_magic.metrics.resources import last_resources
 from autodeploy_magic.metrics.series import series
-from autodeploy_magic.operate.observe import ledger
 from autodeploy_magic.operate.observe.observatory import Observatory, Subject
 
 Start = Callable[[], Any]

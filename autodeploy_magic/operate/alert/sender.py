@@ -121,7 +121,7 @@ class Sender:
 
     def _facts(self, desired: Desired) -> Facts:
         log_file = self._store.log_file(desired.name) if self._store is not None else None
-        return Facts(desired.name, desired.settings, url_of(desired) if desired.port else "", log_file)
+        return Facts(desired.name, desired.settings, url_of(desired), log_file)
 
     def _known(self) -> dict[str, Channel]:
         """The channels, imported when alerts are first sent; one that cannot be is a fault, and the rest goes on."""

@@ -2,7 +2,6 @@
 
 observatory.py   all deployments: observed, written down, and told live; a thread of its own
 state.py         one of them, from one second to the next
-ledger.py        its rows on their way into `metrics.sqlite`: in batches, and kept while the disk is full
 processes.py     the tree of its processes
 process.py       one process, read from /proc or through psutil
 disk.py          the size of its folder, and what is free beside it

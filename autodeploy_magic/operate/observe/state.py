@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from autodeploy_magic.live import Point
 from autodeploy_magic.metrics.follow import Follower, identity
+from autodeploy_magic.metrics.ledger import Ledger
 from autodeploy_magic.metrics.points import LATE_S, Used, line
 from autodeploy_magic.metrics.resources import UNKNOWN, Resources
 from autodeploy_magic.operate.observe.disk import Disks
 from autodeploy_magic.operate.observe.gpu import Gpus
-from autodeploy_magic.operate.observe.ledger import Ledger
 from autodeploy_magic.operate.observe.processes import Tree, Usage
 
 __all__ = ["State", "Subject"]
