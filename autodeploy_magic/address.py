@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from autodeploy_magic import tls
 from autodeploy_magic.contracts import Desired
@@ -15,16 +16,20 @@ __all__ = ["Address", "address_of", "check_open", "grpc_url_of", "is_loopback", 
 
 @dataclass(frozen=True)
 class Address:
-    """`host` is the IP address to connect to, `name` what the URL and the certificate call it; mostly the same."""
+    """`host` is the address to connect to, `name` what the URL and the certificate call it; mostly the same.
+
+    `path` is what every path begins with, "" for a deployment that has its port to itself.
+    """
 
     scheme: str
     host: str
     name: str
     port: int
+    path: str = ""
 
     @property
     def url(self) -> str:
-        return f"{self.scheme}://[{self.name}]:{self.port}" if ":" in self.name else f"{self.scheme}://{self.authority}"
+        return f"{self.scheme}://{self.authority}{self.path}"
 
     @property
     def authority(self) -> str:
@@ -34,6 +39,10 @@ class Address:
 
 def address_of(desired: Desired) -> Address:
     """Where the deployment is, or will be once it has a port."""
+    if desired.target == "ray":
+        parts = urlsplit(desired.url)
+        host = parts.hostname or ""
+        return Address(parts.scheme, host, host, parts.port or 80, parts.path)
     if not desired.tls:
         return Address("http", desired.host, desired.host, desired.port)
     return Address("https", desired.host, _name(desired), desired.port)
@@ -41,6 +50,8 @@ def address_of(desired: Desired) -> Address:
 
 def url_of(desired: Desired) -> str:
     """The URL of a deployment; empty before its first start has chosen a port."""
+    if desired.target == "ray":
+        return desired.url
     return address_of(desired).url if desired.port else ""
 
 

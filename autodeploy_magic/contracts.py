@@ -263,7 +263,9 @@ class Desired(Record, frozen=True, kw_only=True):
     start and kept, so that the URL stays. `settings` are the knobs that travel with it (`settings.travelling`). `auth`
     false asks for no token, and is for loopback only. `tls` is "" for plain HTTP, "auto" for a certificate that we
     make, or the path of a PEM file with certificate and key. `grpc` opens `grpc_port` besides, chosen like `port`.
-    `slo` is the SLO line ("" learns one), `recovery` what is done about faults; see `health.Recovery`.
+    `slo` is the SLO line ("" learns one), `recovery` what is done about faults; see `health.Recovery`. `target` is what
+    its workers are: processes of `executable`, containers of the version's image, or replicas in the Ray cluster whose
+    dashboard is at `address`; there `url` is where they answer, which the cluster told.
     """
 
     schema: int = SCHEMA
@@ -283,10 +285,16 @@ class Desired(Record, frozen=True, kw_only=True):
     grpc_port: int = 0
     slo: str = ""
     recovery: Literal["off", "suggest", "act"] = "act"
+    target: Literal["local", "container", "ray"] = "local"
+    address: str = ""
+    url: str = ""
 
 
 class WorkerState(Record, frozen=True, kw_only=True):
-    """A worker process; `pid`, `create_time` (seconds since the epoch) and `boot_id` together name it beyond doubt."""
+    """A worker process; `pid`, `create_time` (seconds since the epoch) and `boot_id` together name it beyond doubt.
+
+    `container` is the container that it is in, as ENGINE/NAME; "" for none.
+    """
 
     pid: int
     create_time: float
@@ -294,6 +302,7 @@ class WorkerState(Record, frozen=True, kw_only=True):
     generation: int
     version: int
     ready: bool = False
+    container: str = ""
 
 
 class Status(Record, frozen=True, kw_only=True):
@@ -320,12 +329,16 @@ class Status(Record, frozen=True, kw_only=True):
 
 
 class Progress(Record, frozen=True, kw_only=True):
-    """One event of a long job. `step` is one of the named steps, `seconds` the time the step took once it is done."""
+    """One event of a long job. `step` is one of the named steps, `seconds` the time the step took once it is done.
+
+    `lines` are what a tool has said since the last event, of a job whose log is shown while it runs.
+    """
 
     step: str
     state: Literal["started", "done", "failed", "skipped"]
     seconds: float = 0.0
     detail: str = ""
+    lines: tuple[str, ...] = ()
 
 
 class Difference(Record, frozen=True, kw_only=True):

@@ -12,7 +12,24 @@ from functools import cache
 from autodeploy_magic.errors import UnreadableRecord
 from autodeploy_magic.registry import load, table
 
-__all__ = ["FORMATS", "Format", "format_of"]
+__all__ = ["FORMATS", "ONNX_DTYPES", "Format", "format_of"]
+
+ONNX_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(float16)": "float16",
+    "tensor(int64)": "int64",
+    "tensor(int32)": "int32",
+    "tensor(int16)": "int16",
+    "tensor(int8)": "int8",
+    "tensor(uint64)": "uint64",
+    "tensor(uint32)": "uint32",
+    "tensor(uint16)": "uint16",
+    "tensor(uint8)": "uint8",
+    "tensor(bool)": "bool",
+    "tensor(string)": "object",
+}
+"""What onnxruntime calls a type → what numpy calls it."""
 
 
 @dataclass(frozen=True)

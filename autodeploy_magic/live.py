@@ -58,6 +58,7 @@ Kind = Literal[
     "scaled",
     "tuned",
     "retuned",
+    "shipped",
     "restarted",
     "slo",
     "recovery",
@@ -111,7 +112,8 @@ class Event(Record, frozen=True, kw_only=True):
 class Activity(Record, frozen=True, kw_only=True):
     """A long job, with its steps so far in order; the same events that the notebook and the terminal show.
 
-    `where` tells who performs it: "supervisor", or "kernel" for a build.
+    `where` tells who performs it: "supervisor", or "kernel" for a build. `log` are the last lines of the tools that it
+    runs, where it runs any.
     """
 
     id: str
@@ -122,6 +124,7 @@ class Activity(Record, frozen=True, kw_only=True):
     steps: tuple[Progress, ...] = ()
     error: str = ""
     where: Literal["supervisor", "kernel"] = "supervisor"
+    log: tuple[str, ...] = ()
 
 
 class Glance(Record, frozen=True, kw_only=True):

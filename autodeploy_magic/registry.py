@@ -27,6 +27,7 @@ __all__ = [
     "PROTOCOLS",
     "READERS",
     "RUNTIMES",
+    "TARGETS",
     "load",
     "need",
     "table",
@@ -173,6 +174,23 @@ CHANNELS: dict[str, str] = {
 }
 """Ways by which alerts reach people; see `operate.alert`."""
 
+TARGETS: dict[str, str] = {
+    "kubernetes": "autodeploy_magic.ship.kubernetes.kustomize:Kubernetes",
+    "helm": "autodeploy_magic.ship.kubernetes.helm:Helm",
+    "kserve": "autodeploy_magic.ship.kubernetes.kserve:KServe",
+    "compose": "autodeploy_magic.ship.compose.compose:Compose",
+    "sagemaker": "autodeploy_magic.ship.cloud.sagemaker:SageMaker",
+    "vertex": "autodeploy_magic.ship.cloud.vertex:Vertex",
+    "azureml": "autodeploy_magic.ship.cloud.azureml:AzureML",
+    "cloudrun": "autodeploy_magic.ship.cloud.cloudrun:CloudRun",
+    "lambda": "autodeploy_magic.ship.cloud.aws_lambda:Lambda",
+    "knative": "autodeploy_magic.ship.cloud.knative:Knative",
+    "edge": "autodeploy_magic.ship.edge.edge:Edge",
+    "ci": "autodeploy_magic.ship.ci.ci:Pipeline",
+    "ray": "autodeploy_magic.ship.ray.ray_target:Ray",
+}
+"""Where a version can go besides an image; see `ship.base`."""
+
 TABLES: dict[str, dict[str, str]] = {
     "exporters": EXPORTERS,
     "runtimes": RUNTIMES,
@@ -183,6 +201,7 @@ TABLES: dict[str, dict[str, str]] = {
     "actions": ACTIONS,
     "channels": CHANNELS,
     "optimisers": OPTIMISERS,
+    "targets": TARGETS,
     "formats": {},  # ours are records, not modules: `formats.FORMATS`
 }
 
@@ -212,6 +231,7 @@ INSTALL_HINTS: dict[str, str] = {
     "shap": "pip install 'autodeploy_magic[explain]'",
     "PIL": "pip install pillow",
     "river": "pip install river",
+    "ray": "pip install 'autodeploy_magic[ray]'",
     "optuna": "pip install 'autodeploy_magic[tune]'",
 }
 """Top-level module → the command that brings it. A module without an entry is installed under its own name."""

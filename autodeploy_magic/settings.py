@@ -169,6 +169,9 @@ KNOBS: dict[str, Knob] = {
             True,
             worker=False,
         ),
+        Knob("image_base", "", "", "image that lean images stand on; empty: python:3.X-slim-bookworm of Docker Hub"),
+        Knob("image_timeout_s", 1800.0, "seconds", "how long building an image, or shipping elsewhere, may take"),
+        Knob("image_engine", "", "", "container engine: docker, podman, nerdctl, buildah, buildctl or archive"),
         Knob("keep_versions", 20, "versions", "unused versions kept for rolling back; older ones are removed"),
     )
 }

@@ -280,6 +280,10 @@ class Store:
         """The training rows that a person has given for re-tuning."""
         return self.folder(name) / "training.json.gz"
 
+    def images_file(self, name: str) -> Path:
+        """The images that were built of its versions, the newest last."""
+        return self.folder(name) / "images.json"
+
     def bentoml_home(self, name: str) -> Path:
         return self.folder(name) / "bentoml"
 

@@ -17,7 +17,7 @@ import msgspec
 from autodeploy_magic.contracts import Version
 from autodeploy_magic.errors import PackageFailed
 
-__all__ = ["stage_source"]
+__all__ = ["copy_serving_files", "stage_source"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _SERVICE = Path(__file__).with_name("bento_src") / "service.py"
@@ -32,13 +32,18 @@ def stage_source(version: Version, source: Path) -> None:
                 why="it would become part of a generated file",
                 fix="rename it, or reinstall the distribution that is called so",
             )
+    copy_serving_files(source)
+    shutil.copy(_SERVICE, source / "service.py")
+    deployment = {"name": version.deployment, "model": version.bento}
+    (source / "deployment.json").write_bytes(msgspec.json.encode(deployment))
+
+
+def copy_serving_files(source: Path) -> None:
+    """Put the part of this package that serves into `source`, as a folder that can be imported."""
     for file in _serving_files():
         target = source / _PACKAGE.name / file
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(_PACKAGE / file, target)
-    shutil.copy(_SERVICE, source / "service.py")
-    deployment = {"name": version.deployment, "model": version.bento}
-    (source / "deployment.json").write_bytes(msgspec.json.encode(deployment))
 
 
 @cache

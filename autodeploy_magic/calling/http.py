@@ -60,6 +60,7 @@ class Connection:
         __tracebackhide__ = True
         data = msgspec.json.encode(body)
         try:
+            path = self._address.path + path
             with self._explained():
                 try:
                     status, answer = self._exchange(path, data)
@@ -80,7 +81,8 @@ class Connection:
         connection = self._opened()
         try:
             with self._explained():
-                connection.request("POST", path, data, {**self._headers, "accept": _EVENTS})
+                headers = {**self._headers, "accept": _EVENTS}
+                connection.request("POST", self._address.path + path, data, headers)
                 response = connection.getresponse()
                 if response.status != 200 or response.getheader("content-type") != _EVENTS:
                     _read(response.status, response.read())

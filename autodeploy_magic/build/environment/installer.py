@@ -16,7 +16,7 @@ from pathlib import Path
 
 from autodeploy_magic.errors import MissingPackage, PackageFailed
 
-__all__ = ["Run", "install", "uv_environment"]
+__all__ = ["Run", "find_uv", "install", "pip_environment", "uv_environment"]
 
 Run = Callable[[list[str], float, dict[str, str]], tuple[int, str]]
 """Runs a program for at most so many seconds in an environment; its exit code and its last lines."""
@@ -41,10 +41,10 @@ def install(requirements: Path, python: Path, run: Run, timeout_s: float) -> Non
     Raises `PackageFailed` with the installer's last words, `MissingPackage` where there is neither uv nor pip.
     """
     pip = [sys.executable, "-m", "pip"]
-    environment = _pip_environment()
+    environment = pip_environment()
     code, config = run([*pip, "config", "list"], 60.0, environment)
     has_pip, lines = code == 0, ""
-    uv = _uv()
+    uv = find_uv()
     if uv:
         told = environment | uv_environment(config if has_pip else "")
         command = [uv, "pip", "install", "--no-progress", "--python", str(python), "-r", str(requirements)]
@@ -85,7 +85,8 @@ def _text(value: str) -> str:
         return value
 
 
-def _uv() -> str:
+def find_uv() -> str:
+    """The path of uv, "" where there is none."""
     try:
         from uv import find_uv_bin
 
@@ -94,7 +95,7 @@ def _uv() -> str:
         return ""
 
 
-def _pip_environment() -> dict[str, str]:
+def pip_environment() -> dict[str, str]:
     """The environment for pip, which otherwise overlooks the configuration of the virtual environment we are in."""
     own = Path(sys.prefix) / "pip.conf"
     kept = {key: value for key, value in os.environ.items() if key not in _HIDDEN}
