@@ -21,4 +21,5 @@ Around it:
     pyfunc.py      the same model as MLflow's python_function
     clean/         a version in a clean process: the sample replayed, measured and watched
     log.py         the worker's log, kept small
+    alone/         the same worker without a supervisor: what images run, and serverless platforms call
 """

@@ -52,7 +52,8 @@ class Road:
     `repository` tells of the others; None where this worker knows of one version alone. `exposition` makes the
     deployment's metrics a page; where it is left out, the page tells of this version, and that nothing is recorded.
     `draining` says that the worker is on its way out: the version answers, and is not ready for more. `requests` is the
-    file that takes labels; None where there is none.
+    file that takes labels; None where there is none. `aliases` are further paths, each with the path that it stands
+    for; one that a protocol has too means what it says here.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Road:
         repository: Repository | None = None,
         exposition: Exposition | None = None,
         requests: Path | None = None,
+        aliases: Mapping[str, str] | None = None,
     ) -> None:
         self.repository = repository
         self.requests = requests
@@ -76,9 +78,13 @@ class Road:
             for route in protocol.routes():
                 self.routes.setdefault(route.path, {})[route.method] = (route, protocol)
         self._patterns = [(re.compile(path), path) for path in self.routes if "(" in path]
+        self._aliases: dict[str, tuple[str, Sequence[str | None]]] = {}
+        self._aliases = {path: found for path, ours in (aliases or {}).items() if (found := self.find(ours))}
 
     def find(self, path: str) -> tuple[str, Sequence[str | None]] | None:
         """The key in `routes` that answers at `path`, and what its pattern captured; None where nothing does."""
+        if path in self._aliases:
+            return self._aliases[path]
         if path in self.routes:
             return path, ()
         for pattern, key in self._patterns:

@@ -32,8 +32,10 @@ from autodeploy_magic.serve.record import Recorder
 
 if TYPE_CHECKING:
     from autodeploy_magic.serve.http.app import App
+    from autodeploy_magic.serve.http.front import Front
     from autodeploy_magic.serve.http.guard import Guard
     from autodeploy_magic.serve.http.secure import Secure
+    from autodeploy_magic.serve.http.server import Server
     from autodeploy_magic.serve.http.tokens import Tokens
     from autodeploy_magic.serve.lineup.versions import Versions
     from autodeploy_magic.serve.sampling import Sampling
@@ -53,6 +55,11 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     have one of them loaded; "" where there is none to ask. `prometheus` is the folder for what prometheus_client keeps
     of each worker, `metrics` the file of what is recorded, `requests` the one of the sample of requests and of labels,
     and `runtime` the one of the workers that run ("": none).
+
+    `control` is "" where nobody is to find the worker, `log_file` where whoever started it has set the log up.
+    `aliases` are further paths, each with the path of ours that it stands for. `alone` says that no supervisor holds
+    the listening sockets too: who waits in them at the end is answered here, or by nobody. Such a worker goes on
+    accepting for `linger_s` when it is told to end, and is not ready any more.
     """
 
     name: str
@@ -74,6 +81,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     requests: str = ""
     log_file: str
     runtime: str = ""
+    aliases: dict[str, str] = {}
+    alone: bool = False
+    linger_s: float = 0.0
     settings: dict[str, bool | float | int | str]
 
 
@@ -81,10 +91,12 @@ def main(spec: dict[str, Any], handed: dict[str, Any]) -> int:
     """Serve `spec` (a `Spec` as JSON values) until told to stop, and return the exit code.
 
     `handed` holds "channel", a socket to the supervisor, and "listen", the descriptors of the listening sockets, first
-    HTTP's, then gRPC's where it is asked for.
+    HTTP's, then gRPC's where it is asked for; of a worker in a container also "pid", by which others know it, and
+    "container", the container's name.
     """
     started = time.perf_counter()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(process)d: %(message)s", force=True)
+    if spec["log_file"]:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(process)d: %(message)s", force=True)
     logging.getLogger("uvicorn").setLevel(
         logging.ERROR
     )  # its start and end are ours to tell, and strangers' mistakes no news
@@ -93,10 +105,11 @@ def main(spec: dict[str, Any], handed: dict[str, Any]) -> int:
         settings.set_option(name, value)
     channel: socket.socket = handed["channel"]
     log.info("%s version %d, generation %d: loading", order.name, order.version, order.generation)
-    prometheus = Path(order.prometheus) / str(os.getpid())
+    pid = int(handed.get("pid", os.getpid()))
+    prometheus = Path(order.prometheus) / str(pid)
     prometheus.mkdir(parents=True, exist_ok=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(prometheus)
-    recorder = Recorder(Path(order.metrics), worker=os.getpid())
+    recorder = Recorder(Path(order.metrics), worker=pid)
     sampling = _sampling(order)
     recorders: list[Recorder | Sampling] = [recorder, *([sampling] if sampling is not None else [])]
     traces: Tracing | None = None
@@ -106,12 +119,18 @@ def main(spec: dict[str, Any], handed: dict[str, Any]) -> int:
             need("h2", "the gRPC port (--grpc)")
             import autodeploy_magic.serve.grpc.server  # noqa: F401 - loaded before it says that it is ready
         traces = _traces(order)
-        versions, app = _load(order, recorder, traces)
+        versions, app = _load(order, pid, recorder, traces)
         app.front.sampling = sampling
         import uvloop
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_serve(order, versions, app, channel, listening, recorders, started))
+            known = {
+                "name": order.name,
+                "pid": pid,
+                "generation": order.generation,
+                "container": handed.get("container", ""),
+            }
+            return runner.run(_serve(order, known, versions, app, channel, listening, recorders, started))
     except Exception as error:  # loading runs the model's own library and the person's code, which may raise anything
         log.exception("%s version %d did not start", order.name, order.version)
         _tell(channel, {"error": _explain(order, error).to_payload()})
@@ -150,7 +169,7 @@ def _traces(order: Spec) -> Tracing | None:
     return tracing(order.name, scheme="https" if order.tls else "http")
 
 
-def _load(order: Spec, recorder: Recorder, traces: Tracing | None) -> tuple[Versions, App]:
+def _load(order: Spec, pid: int, recorder: Recorder, traces: Tracing | None) -> tuple[Versions, App]:
     from autodeploy_magic.serve.exposition import Exposition
     from autodeploy_magic.serve.http.app import App
     from autodeploy_magic.serve.http.front import Front
@@ -180,7 +199,8 @@ def _load(order: Spec, recorder: Recorder, traces: Tracing | None) -> tuple[Vers
         exposition=exposition,
         requests=Path(order.requests) if order.requests else None,
         compare=recorder.compare,
-        worker=os.getpid(),
+        worker=pid,
+        aliases=order.aliases,
     )
     lineup = versions.start(
         Place(order.version, order.folder, order.bento_path),
@@ -217,6 +237,7 @@ def _guard(order: Spec, secure: Secure | None) -> tuple[Guard, Tokens | None]:
 
 async def _serve(
     order: Spec,
+    known: dict[str, Any],
     versions: Versions,
     app: App,
     channel: socket.socket,
@@ -232,8 +253,7 @@ async def _serve(
     app.front.guard, tokens = _guard(order, secure)
 
     def who() -> dict[str, Any]:
-        known = {"name": order.name, "pid": os.getpid(), "generation": order.generation, **versions.describe()}
-        return {**known, "held_s": versions.oldest_s()}
+        return {**known, **versions.describe(), "held_s": versions.oldest_s()}
 
     left_out = {str(number): error.to_payload() for number, error in versions.left_out.items()}
     ready = {**who(), "left_out": left_out, "seconds": time.perf_counter() - started}
@@ -242,7 +262,9 @@ async def _serve(
         return 0
     for one in recorders:
         one.start()
-    control = Control(Path(order.control) / f"worker-{os.getpid()}.sock", listening, who, versions.change)
+    control = None
+    if order.control:
+        control = Control(Path(order.control) / f"worker-{known['pid']}.sock", listening, who, versions.change)
     grpc = None
     if len(listening) > 1:
         from autodeploy_magic.serve.grpc.server import serve_grpc
@@ -255,7 +277,8 @@ async def _serve(
         if grpc is not None:
             grpc.stop_accepting()
             ending.append(asyncio.create_task(grpc.drain(GRACE_S)))
-        control.close()
+        if control is not None:
+            control.close()
 
     server = Server(
         Config(
@@ -265,19 +288,14 @@ async def _serve(
             shares=order.workers > 1,
         ),
         draining=draining,
+        emptied=listening if order.alone else (),
         tick=_ticking(order, [*recorders, versions, tokens, secure]),
     )
 
-    def asked_to_stop(number: int) -> None:
-        if number == signal.SIGINT or server.should_exit:
-            log.info("told twice, or interrupted: ending at once")
-            shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
-            os._exit(128 + number)
-        log.info("draining")
-        server.stop(drain_s=0.0 if number == signal.SIGHUP else float(settings.get("drain_s")))
-
+    asked_to_stop = _stopping(order, app.front, server)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop, number)
+    log.info("serving after %.2f s", time.perf_counter() - started)
     _tell(channel, {"serving": True})
     channel.close()
     await server.serve(sockets=listening[:1])
@@ -285,6 +303,29 @@ async def _serve(
     versions.close()
     log.info("ended")
     return 0
+
+
+def _stopping(order: Spec, front: Front, server: Server) -> Callable[[int], None]:
+    """What is done at a signal."""
+    told: list[int] = []
+
+    def asked_to_stop(number: int) -> None:
+        if number == signal.SIGINT or told:
+            log.info("told twice, or interrupted: ending at once")
+            shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+            os._exit(128 + number)
+        told.append(number)
+        log.info("draining")
+        at_once = number == signal.SIGHUP
+        drain_s = 0.0 if at_once else float(settings.get("drain_s"))
+        if order.alone:
+            front.draining = True
+        if order.linger_s and not at_once:
+            asyncio.get_running_loop().call_later(order.linger_s, server.stop, drain_s)
+        else:
+            server.stop(drain_s)
+
+    return asked_to_stop
 
 
 def _ticking(
@@ -297,7 +338,8 @@ def _ticking(
     ticks = [part.tick for part in parts if part is not None]
 
     def tick() -> None:
-        keep_small(log_file, log_bytes)
+        if order.log_file:
+            keep_small(log_file, log_bytes)
         for each in ticks:
             each()
 

@@ -163,7 +163,15 @@ def test_the_control_socket_hands_over_the_listening_socket(start: Any, version_
     with listening:
         traffic = msgspec.json.decode(msgspec.json.encode(Traffic()))
         pid = worker.process.pid
-        assert who == {"name": "iris", "pid": pid, "version": 1, "generation": 7, "traffic": traffic, "held_s": 0.0}
+        assert who == {
+            "name": "iris",
+            "pid": pid,
+            "version": 1,
+            "generation": 7,
+            "traffic": traffic,
+            "held_s": 0.0,
+            "container": "",
+        }
         assert listening.getsockname() == worker.listening.getsockname()
     assert ask(worker.sockets / "nobody.sock", WAIT_S) is None
 

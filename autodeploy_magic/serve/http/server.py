@@ -7,7 +7,7 @@ import contextlib
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import uvicorn
 
 from autodeploy_magic.serve.http.acceptor import Acceptor
 from autodeploy_magic.serve.http.connection import Connection
+from autodeploy_magic.serve.http.leaving import empty
 
 if TYPE_CHECKING:
     from autodeploy_magic.serve.http.front import Front
@@ -76,7 +77,8 @@ class Server(uvicorn.Server):
     """A uvicorn server that its process ends with `stop()`; it leaves signals to the process.
 
     At its end it stops accepting, calls `draining`, and goes on answering the connections it holds for a while.
-    `tick` is called soon after each second of the clock begins.
+    `tick` is called soon after each second of the clock begins. `emptied` are listening sockets that no other process
+    goes on accepting on: before they close, those are let in who wait in them.
     """
 
     def __init__(
@@ -85,8 +87,10 @@ class Server(uvicorn.Server):
         *,
         draining: Callable[[], None] = lambda: None,
         tick: Callable[[], None] = lambda: None,
+        emptied: Sequence[socket.socket] = (),
     ) -> None:
         super().__init__(config)
+        self._emptied = emptied
         self._shares = config.shares
         self._idle = config.idle
         self._drain_s = 0.0
@@ -122,6 +126,7 @@ class Server(uvicorn.Server):
                     await self._stopped.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await empty(self._emptied)
         for server in self.servers:
             server.close()
         self._draining()

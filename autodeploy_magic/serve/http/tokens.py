@@ -32,7 +32,7 @@ class Tokens:
         self._stamp = self._stamps()
         try:
             self._known = read_tokens(file)
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise _unreadable(file, str(error)) from error
         if not self._known:
             raise _unreadable(file, "it is empty")
@@ -70,7 +70,7 @@ class Tokens:
         self._stamp = self._stamps()
         try:
             self._known = read_tokens(self._files[0]) or self._known
-        except (OSError, AutodeployError) as error:
+        except (OSError, UnicodeDecodeError, AutodeployError) as error:
             log.warning("the tokens cannot be read: %s", error)
 
     def _stamps(self) -> tuple[Stamp | None, ...]:

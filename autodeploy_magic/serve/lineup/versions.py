@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class Versions:
 
     `threads` is how many one run of a model may use. `compare` takes what shadows answered. `left_out` are versions
     beside the champion that could not be loaded at the start, each with why: the champion serves without them.
+    `aliases` are further paths of every road; see `Road`.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Versions:
         requests: Path | None = None,
         compare: Callable[[Iterable[ComparisonRow]], None] = lambda _: None,
         worker: int = 0,
+        aliases: Mapping[str, str] | None = None,
     ) -> None:
         self.left_out: dict[int, AutodeployError] = {}
         self._threads = threads
@@ -65,6 +67,7 @@ class Versions:
         self._requests = requests
         self._compare = compare
         self._worker = worker
+        self._aliases = aliases or {}
         self._roads: dict[int, Road] = {}
         self._places: dict[int, Place] = {}
         self._parting: list[Road] = []
@@ -166,7 +169,11 @@ class Versions:
             served = ServedModel.load(Path(place.folder), threads=self._threads)
             served.self_check()
             roads[place.number] = Road(
-                served, repository=self._repository, exposition=self._exposition, requests=self._requests
+                served,
+                repository=self._repository,
+                exposition=self._exposition,
+                requests=self._requests,
+                aliases=self._aliases,
             )
         return roads
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from autodeploy_magic.contracts import Output, Version
 from autodeploy_magic.errors import InvalidInputs, ModelFailed, StartFailed
+from autodeploy_magic.formats import ONNX_DTYPES
 from autodeploy_magic.serve.lane.service_time import INLINE_S, recorded
 from autodeploy_magic.serve.runtime.providers import fell_back, session
 from autodeploy_magic.wire import Batch
@@ -23,21 +24,6 @@ log = logging.getLogger(__name__)
 
 Array = NDArray[Any]
 
-_DTYPES = {
-    "tensor(float)": "float32",
-    "tensor(double)": "float64",
-    "tensor(float16)": "float16",
-    "tensor(int64)": "int64",
-    "tensor(int32)": "int32",
-    "tensor(int16)": "int16",
-    "tensor(int8)": "int8",
-    "tensor(uint64)": "uint64",
-    "tensor(uint32)": "uint32",
-    "tensor(uint16)": "uint16",
-    "tensor(uint8)": "uint8",
-    "tensor(bool)": "bool",
-    "tensor(string)": "object",
-}
 _TOO_LARGE = {
     info.bits // 8: (2 - 2.0 ** -(info.nmant + 1)) * 2.0 ** (info.maxexp - 1)
     for info in (np.finfo(np.float16), np.finfo(np.float32), np.finfo(np.float64))
@@ -71,11 +57,11 @@ class OnnxRunner:
         # took is given back after it.
         self._giving_back = onnxruntime.RunOptions()
         self._giving_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        unknown = [item.type for item in self._session.get_inputs() if item.type not in _DTYPES]
+        unknown = [item.type for item in self._session.get_inputs() if item.type not in ONNX_DTYPES]
         if unknown:
             raise StartFailed(f"the model has an input of type {unknown[0]}", fix="deploy with --format native")
         self._inputs = [
-            (item.name, np.dtype(_DTYPES[item.type]), len(item.shape or [])) for item in self._session.get_inputs()
+            (item.name, np.dtype(ONNX_DTYPES[item.type]), len(item.shape or [])) for item in self._session.get_inputs()
         ]
         floats = [dtype for _, dtype, _ in self._inputs if dtype.kind == "f"]
         self.precision = min(floats, key=lambda dtype: dtype.itemsize).name if floats else "float64"
