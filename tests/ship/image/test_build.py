@@ -1,0 +1,113 @@
+"""The parts of a build that need no engine: what is checked before, where things go, what is not told."""
+
+from __future__ import annotations
+
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from autodeploy_magic.errors import DiskFull, InvalidOption, ShipFailed
+from autodeploy_magic.ship.image.bento import _folders, _uv_toml
+from autodeploy_magic.ship.image.build import Job, need_space
+from autodeploy_magic.ship.image.built import find_base
+from autodeploy_magic.ship.image.engines import Chosen, environment
+from autodeploy_magic.ship.image.run import Container, command, shown
+from autodeploy_magic.ship.image.stream import stream
+from autodeploy_magic.ship.telling import Telling, read
+from autodeploy_magic.shipping import Wanted
+
+SHELL = str(shutil.which("sh"))
+
+
+def order(**changes: object) -> Job:
+    base = {"name": "iris", "version": 3, "model": "/m", "record": "/r", "work": "/w", "bentoml_home": "/h"}
+    return Job(**{**base, **changes})  # type: ignore[arg-type]
+
+
+def test_an_image_is_called_after_the_version_unless_it_is_named() -> None:
+    assert order().reference == "iris:v3"
+    assert order(wanted=Wanted(tag="registry.example.com/a/iris:1")).reference == "registry.example.com/a/iris:1"
+    for tag in ("Iris:1", "iris v3", "iris:v3\nRUN x", "$(id)", "../x", "iris:v3 --privileged"):
+        with pytest.raises(InvalidOption, match="cannot name an image"):
+            _ = order(wanted=Wanted(tag=tag)).reference
+
+
+def test_two_people_with_a_deployment_of_one_name_do_not_share_containers() -> None:
+    assert order().key != order(bentoml_home="/other").key
+    assert order().key == order(version=4).key  # what one version's build left, the next one's removes
+
+
+def test_too_little_space_is_said_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("usage", "total used free")  # noqa: PYI024 - what shutil returns
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage(2**40, 2**40, 100 * 2**20))
+    with pytest.raises(DiskFull, match="has 100 MB left") as caught:
+        need_space(tmp_path / "not" / "yet", 1000)
+    assert "512 MB" in caught.value.why
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage(2**40, 0, 2**40))
+    need_space(tmp_path, 1000)
+
+
+def test_a_base_that_is_a_file_which_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ShipFailed, match="there is no archive") as caught:
+        find_base(Chosen("podman"), f"{tmp_path}/base.tar", "job", "linux/amd64", Telling(""), 0.0)
+    assert "--base" in caught.value.fix
+
+
+def test_the_log_tells_each_line_as_it_comes_without_passwords_and_colours(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    body = (
+        "echo 'from https://me:hunter2@i.example/simple'; printf '1%%\\r100%%\\n'; printf '\\033[31mred\\033[0m\\n';"
+        ' echo \'@step {"step": "verify", "state": "done"}\'; echo oh >&2; exit 3'
+    )
+    code, said = stream([SHELL, "-c", body], Telling(log), timeout_s=20)
+    assert code == 3
+    steps, lines = read(log.read_bytes())
+    assert steps == []  # a tool cannot tell our steps
+    assert [line.strip() for line in lines][:3] == ["from https://***@i.example/simple", "100%", "red"]
+    assert "hunter2" not in said
+    assert "oh" in said.splitlines()
+
+
+def test_a_program_that_hangs_is_ended(tmp_path: Path) -> None:
+    code, said = stream([SHELL, "-c", "while :; do :; done"], Telling(""), timeout_s=0.2)
+    assert code == 124
+    assert "ended after 0.2 s" in said
+
+
+def test_a_program_that_is_not_there_is_said() -> None:
+    code, said = stream(["/nowhere/podman"], Telling(""), timeout_s=1)
+    assert code == 126
+    assert "/nowhere/podman" in said
+
+
+def test_a_token_is_in_no_command_and_no_engine_is_given_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTODEPLOY_TOKEN_FILE", "/secret")
+    assert "AUTODEPLOY_TOKEN_FILE" not in environment()
+    words = command(Container(engine="podman", image="iris:v3", handed=("AUTODEPLOY_TOKEN",), publish="127.0.0.1:3000"))
+    assert words[words.index("AUTODEPLOY_TOKEN") - 1] == "--env"
+    assert words[words.index("--publish") + 1] == "127.0.0.1:3000:3000"
+    assert words[-1] == "iris:v3"
+
+
+def test_what_a_person_is_told_to_type_is_as_safe_as_the_proof() -> None:
+    lines = shown("podman", "iris:v3", "/a folder/iris.tar")
+    assert lines[0] == "podman load --input '/a folder/iris.tar'"
+    run = next(line for line in lines if " run " in line)
+    for words in ("--read-only", "--cap-drop ALL", "--security-opt no-new-privileges", "127.0.0.1:"):
+        assert words in run
+
+
+def test_uv_is_told_of_the_persons_own_indexes(tmp_path: Path) -> None:
+    told = {
+        "UV_DEFAULT_INDEX": 'https://me:"pw"@i.example/simple',
+        "UV_EXTRA_INDEX_URL": f"file://{tmp_path} https://b.example",
+        "UV_FIND_LINKS": f"{tmp_path}/none",
+    }
+    import tomllib
+
+    found = tomllib.loads(_uv_toml(told))
+    assert found["index-url"] == told["UV_DEFAULT_INDEX"]
+    assert found["extra-index-url"] == [f"file://{tmp_path}", "https://b.example"]
+    assert _folders(told) == [tmp_path]
