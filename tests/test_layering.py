@@ -14,7 +14,7 @@ import autodeploy_magic
 
 PACKAGE = Path(autodeploy_magic.__file__).parent
 FLOOR = {"errors", "contracts", "settings", "disk", "tls", "address", "store", "registry", "formats", "live"}
-FLOOR |= {"health", "slo", "policy", "retuning", "period"}
+FLOOR |= {"health", "slo", "policy", "retuning", "period", "shipping"}
 LANGUAGE = FLOOR | {
     "wire",
     "metrics",
@@ -36,8 +36,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "slo": {"errors", "contracts", "health"},
     "policy": set(),
     "retuning": {"contracts"},
+    "shipping": {"errors", "contracts"},
     "period": {"errors"},
-    "live": {"contracts", "health", "retuning"},
+    "live": {"contracts", "health", "retuning", "shipping"},
     # Beside the floor.
     "wire": FLOOR,
     "metrics": FLOOR,
@@ -80,6 +81,7 @@ FRAMEWORKS = {
     "mlflow": {"mlflow"},
     "shap": {"shap"},
     "river": {"river"},
+    "ray": {"ray"},
 }
 """Framework → the files that may import it, in any room: NAME.py, and NAME_*.py beside it."""
 

@@ -27,6 +27,7 @@ from autodeploy_magic.notebook.picture import changed
 from autodeploy_magic.notebook.progress import steps_of
 from autodeploy_magic.notebook.result import Card, Outcome, ShownStatus
 from autodeploy_magic.notebook.screen import in_notebook
+from autodeploy_magic.notebook.shipping import Shipping
 from autodeploy_magic.notebook.traffic import (
     ShownTraffic,
     newest_beside,
@@ -36,7 +37,6 @@ from autodeploy_magic.notebook.traffic import (
 from autodeploy_magic.notebook.views import (
     Answer,
     Deployments,
-    Image,
     Link,
     Log,
     Removed,
@@ -50,14 +50,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from autodeploy_magic.notebook.explained import Explanations
-    from autodeploy_magic.notebook.mlflow import LoggedModel
     from autodeploy_magic.notebook.report import Report
     from autodeploy_magic.supervisor.client import Supervisor
 
 __all__ = ["Deployment", "attach", "list_deployments"]
 
 
-class Deployment(Operated, Labelling, View):
+class Deployment(Operated, Shipping, Labelling, View):
     """A deployment: a name, a URL, and the version that serves there.
 
     It outlives this process; `autodeploy_magic.attach(name)` returns a handle again. A handle holds no state but the
@@ -290,28 +289,6 @@ class Deployment(Operated, Labelling, View):
         """Serve with that many worker processes, from now on; no request is lost. Raises `InvalidOption`."""
         self._reported("scale", lambda report: self._supervisor.scale(self.name, workers, report))
         return self
-
-    def containerize(self, engine: str | None = None) -> Image:
-        """Build an image of the version that serves, with Docker, Podman, nerdctl or Buildah.
-
-        `engine` names one; by default the first that is installed. Raises `ShipFailed`.
-        """
-        found: builtins.list[dict[str, str]] = []
-        self._reported(
-            "containerize",
-            lambda report: found.append(self._supervisor.containerize(self.name, report, engine)),
-        )
-        return Image(self.name, **found[0])
-
-    def mlflow(self, run: str | None = None, register: str | None = None, tracking: str | None = None) -> LoggedModel:
-        """Log the version that serves to MLflow, as a model that answers the same where this package is not installed.
-
-        It goes into `run`, the active run, or a new one; `register` also names it in the model registry; `tracking` is
-        the server's address, for this call alone. Raises `ShipFailed`, or `MissingPackage` without MLflow.
-        """
-        from autodeploy_magic.notebook.mlflow import logged
-
-        return logged(self._store, self._version(self.version), run, register, tracking)
 
     def access(self, rotate: bool = False, grace: int = 0, show: bool = False) -> Access:
         """How requests get in: where the token is, and the token itself with `show`.

@@ -17,6 +17,7 @@ _SHORT: dict[str, str] = {
     "scaled": "scaled",
     "tuned": "tuned",
     "retuned": "re-tuned",
+    "shipped": "shipped",
     "restarted": "restarted",
     "started": "started",
     "stopped": "stopped",

@@ -5,70 +5,37 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from autodeploy_magic import settings
-from autodeploy_magic.address import check_open, url_of
+from autodeploy_magic.address import url_of
 from autodeploy_magic.contracts import CleanRunner, Desired, Progress, Report
 from autodeploy_magic.errors import InvalidOption
 from autodeploy_magic.health import Recovery
 from autodeploy_magic.notebook import panel, picture, recording
-from autodeploy_magic.notebook.cell import missing_sample
+from autodeploy_magic.notebook.asked import Format, Order, Place, check, check_access, check_beside
 from autodeploy_magic.notebook.deployment import Deployment
 from autodeploy_magic.notebook.html import Markup
 from autodeploy_magic.notebook.progress import steps_of, timed
-from autodeploy_magic.notebook.recovery import check_mode
 from autodeploy_magic.notebook.result import Outcome, Plan, news
 from autodeploy_magic.notebook.telling import Telling
 from autodeploy_magic.notebook.text import share_text
 from autodeploy_magic.notebook.traffic import share_of
 from autodeploy_magic.notebook.views import ShownDifference
-from autodeploy_magic.registry import need
 from autodeploy_magic.slo import parse
 from autodeploy_magic.store import Store, check_name
-from autodeploy_magic.tls import AUTO, chosen, made_files
+from autodeploy_magic.tls import chosen
 
 if TYPE_CHECKING:
     from autodeploy_magic.build import Built, Loaded
     from autodeploy_magic.supervisor.client import Supervisor
 
-__all__ = ["Connecting", "Order", "check_access", "check_beside", "connecting", "deploy", "launch"]
+__all__ = ["Connecting", "connecting", "deploy", "launch"]
 
 Connecting = Future["Supervisor"]
-Format = Literal["auto", "onnx", "native"]
-
-
-@dataclass(frozen=True)
-class Order:
-    """Everything a deploy was asked for."""
-
-    name: str
-    model: Any
-    sample: Any
-    labels: Any = None
-    file: str | os.PathLike[str] | None = None
-    allow_pickle: bool = False
-    format: Format = "auto"
-    workers: int | None = None
-    port: int | None = None
-    auth: bool | None = None
-    tls: str | None = None
-    grpc: bool | None = None
-    slo: str | None = None
-    recovery: Recovery | None = None
-    canary: float | str | None = None
-    shadow: bool = False
-    note: str = ""
-    record: str | None = None
-    record_share: float | str | None = None
-    record_drop: str | None = None
-    record_hash: str | None = None
-    code: Mapping[str, Callable[..., Any]] | None = None
-    namespace: Mapping[str, Any] | None = None
-    typed: str = ""
 
 
 @overload
@@ -88,6 +55,8 @@ def deploy(
     grpc: bool | None = ...,
     slo: str | None = ...,
     recovery: Recovery | None = ...,
+    target: Place | None = ...,
+    address: str | None = ...,
     canary: float | str | None = ...,
     shadow: bool = ...,
     record: str | None = ...,
@@ -121,6 +90,8 @@ def deploy(
     grpc: bool | None = ...,
     slo: str | None = ...,
     recovery: Recovery | None = ...,
+    target: Place | None = ...,
+    address: str | None = ...,
     canary: float | str | None = ...,
     shadow: bool = ...,
     record: str | None = ...,
@@ -153,6 +124,8 @@ def deploy(
     grpc: bool | None = None,
     slo: str | None = None,
     recovery: Recovery | None = None,
+    target: Place | None = None,
+    address: str | None = None,
     canary: float | str | None = None,
     shadow: bool = False,
     record: str | None = None,
@@ -179,8 +152,9 @@ def deploy(
 
     `auth` false lets in requests without the token, on this machine alone; `tls` "auto" serves HTTPS with a certificate
     that is made, or takes the path of one; `grpc` opens a port for gRPC. `slo` is what it promises, "p99<50ms,
-    errors<0.1%"; "learn" and "off" are others; `recovery` says what is done about faults. They stay as they
-    are where they are left out.
+    errors<0.1%"; "learn" and "off" are others; `recovery` says what is done about faults. `target` says what serves:
+    "local" processes, a "container" of the version's own image, or "ray", a cluster whose dashboard is at `address`.
+    They stay as they are where they are left out.
 
     `record` says what is kept of requests: "all", "inputs" or "off"; `record_share` of how many of them (0.1 or "10%");
     `record_drop` and `record_hash` name columns ("ssn,name") that are not kept, or as keyed hashes.
@@ -205,6 +179,8 @@ def deploy(
         grpc=grpc,
         slo=slo,
         recovery=recovery,
+        target=target,
+        address=address,
         canary=canary,
         shadow=shadow,
         record=record,
@@ -243,7 +219,7 @@ def launch(
     """Do what was ordered, with the steps shown; returns a `Deployment`, or the `Plan` of a dry run."""
     if order.file is None and isinstance(order.model, str | os.PathLike):
         order = replace(order, file=order.model, model=None)
-    _check(order)
+    check(order)
     check_access(store, order.name, order.auth, order.tls)
     title = f"{'dry run' if dry_run else 'deploy'} {order.name}"
     steps = steps_of(title, quiet=quiet)
@@ -402,6 +378,8 @@ def _desired(order: Order, before: Desired | None, version: int, kept: dict[str,
             grpc=order.grpc is True,
             slo=parse(str(settings.get("slo")) if order.slo is None else order.slo).text,
             recovery=order.recovery or "act",
+            target=order.target or "local",
+            address=order.address or "",
         )
     history = before.history if before.version == version else (*before.history, before.version)
     return Desired(
@@ -420,64 +398,7 @@ def _desired(order: Order, before: Desired | None, version: int, kept: dict[str,
         grpc_port=before.grpc_port,
         slo=before.slo if order.slo is None else parse(order.slo).text,
         recovery=order.recovery or before.recovery,
+        target=order.target or before.target,
+        address=order.address or (before.address if order.target in (None, before.target) else ""),
+        url=before.url if order.target in (None, before.target) and order.address in (None, before.address) else "",
     )
-
-
-def check_access(store: Store, name: str, auth: bool | None, tls: str | None) -> None:
-    """Refuse a port that would be open to others, and a certificate that cannot serve, before anything is run."""
-    before = store.desired(name) if store.exists(name) else None
-    asks = before is None or before.auth if auth is None else auth
-    if not asks:
-        check_open(str(settings.get("host")) if before is None else before.host, str(settings.get("hosts")))
-    if tls and chosen(tls) == AUTO and not made_files(store.tls_folder(name))[0].exists():
-        need("cryptography", "a certificate that is made here (--tls)")
-
-
-def check_beside(store: Store, name: str, canary: float | str | None, *, shadow: bool) -> None:
-    """Refuse a canary or a shadow that nothing serves beside, before anything is run."""
-    if canary is not None:
-        share_of(canary)
-    if canary is None and not shadow:
-        return
-    if canary is not None and shadow:
-        raise InvalidOption(
-            "a version cannot be canary and shadow at once",
-            why="a shadow's answers are thrown away, a canary's are given",
-            fix="use --canary or --shadow",
-        )
-    if not store.exists(name) or store.desired(name).state == "stopped":
-        raise InvalidOption(
-            f"{name} has no champion that serves, and so nothing to try a version beside",
-            fix=f"deploy it without --canary and --shadow first, or start it with `%deploy start {name}`",
-        )
-
-
-def _check(order: Order) -> None:
-    """Refuse what cannot work before anything is built."""
-    check_name(order.name)
-    parse(str(settings.get("slo")) if order.slo is None else order.slo)
-    if order.recovery is not None:
-        check_mode(order.recovery)
-    if order.allow_pickle and order.file is None:
-        raise InvalidOption(
-            "--allow-pickle goes with --file",
-            why="an object of this kernel is here already: nothing is read that could run code",
-            fix="leave it out",
-        )
-    if order.workers is not None and order.workers < 1:
-        raise InvalidOption(f"--workers {order.workers} is not a number of processes", fix="use 1 or more")
-    if order.port is not None and not 1 <= order.port <= 65535:
-        raise InvalidOption(f"--port {order.port} is not a port", fix="use 1024 to 65535, or leave it out")
-    whole = {"workers": order.workers, "port": order.port, "auth": order.auth, "tls": order.tls, "grpc": order.grpc}
-    whole |= {"slo": order.slo, "recovery": order.recovery, **recording.typed(order)}
-    given = [f"--{name.replace('_', '-')}" for name, value in whole.items() if value is not None]
-    if given and (order.canary is not None or order.shadow):
-        raise InvalidOption(
-            f"{given[0]} is for the whole deployment, and --{'shadow' if order.shadow else 'canary'} changes no more"
-            " than who answers",
-            fix=f"leave {given[0]} out, or deploy without the other",
-        )
-    if order.grpc:
-        need("h2", "the gRPC port (--grpc)")
-    if order.sample is None:
-        raise missing_sample(order.name, order.model, order.namespace or {}, order.typed)

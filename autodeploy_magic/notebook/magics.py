@@ -17,7 +17,7 @@ from autodeploy_magic.notebook.screen import show, show_text
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
-    from autodeploy_magic.notebook.flow import Order
+    from autodeploy_magic.notebook.asked import Order
 
 __all__ = ["DeployMagics", "register", "unregister"]
 
@@ -92,7 +92,8 @@ class DeployMagics(Magics):
         self._deploy(verbs.split(line), cell, "%%deploy")
 
     def _deploy(self, words: list[str], cell: str, typed: str) -> None:
-        from autodeploy_magic.notebook.flow import check_access, check_beside, connecting, launch
+        from autodeploy_magic.notebook.asked import check_access, check_beside, check_place
+        from autodeploy_magic.notebook.flow import connecting, launch
         from autodeploy_magic.store import Store, check_name
 
         parser = verbs.cell_parser()
@@ -106,6 +107,7 @@ class DeployMagics(Magics):
         self._check_names(values, cell, line)
         store = Store()
         slo.parse(values["slo"] or "")
+        check_place(values["target"], values["address"])
         check_access(store, values["name"], values["auth"], values["tls"])
         check_beside(store, values["name"], values["canary"], shadow=values["shadow"])
         supervisor = connecting(store)  # it starts and warms up while the cell's own code runs
@@ -164,7 +166,7 @@ class DeployMagics(Magics):
 
     def _order(self, values: dict[str, Any], cell: str, result: ExecutionResult | None, typed: str) -> Order:
         from autodeploy_magic.notebook import cell as cells
-        from autodeploy_magic.notebook.flow import Order
+        from autodeploy_magic.notebook.asked import Order
 
         namespace = self._shell.user_ns
         written = cells.read(self._shell.transform_cell(cell))  # type: ignore[no-untyped-call]

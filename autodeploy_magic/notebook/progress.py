@@ -50,10 +50,13 @@ class TerminalSteps:
 
     def __call__(self, event: Progress) -> None:
         line = f"{_MARKS[event.state]} {event.step:<17}"
+        if event.lines and event.state != "started":
+            return  # what was said at the end of a step that has been told
         if event.state == "started":
             if self._live:
                 room = shutil.get_terminal_size().columns - 1
-                self._write(f"\r\x1b[K{f'{line}… {event.detail}'.rstrip()[:room]}")
+                said = event.lines[-1] if event.lines else event.detail
+                self._write(f"\r\x1b[K{f'{line}… {said}'.rstrip()[:room]}")
                 self._open = True
             return
         time_text = seconds_text(event.seconds) if event.state != "skipped" else "–"
@@ -132,7 +135,8 @@ class NotebookSteps:
             return element("li", f"○ {step}", class_="mut")
         state = self._state(event)
         if state == "started":
-            return element("li", element("span", class_="spin"), f" {step}… {event.detail}".rstrip())
+            said = event.lines[-1] if event.lines else event.detail
+            return element("li", element("span", class_="spin"), f" {step}… {said}".rstrip())
         mark = element("span", _MARKS[state], class_={"done": "ok", "failed": "bad"}.get(state, "mut"))
         told = element("span", f" {_time(event)}", class_="time")
         item = join([mark, f" {step}", told])

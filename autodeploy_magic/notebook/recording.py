@@ -11,7 +11,7 @@ from autodeploy_magic.errors import InvalidOption
 
 if TYPE_CHECKING:
     from autodeploy_magic.contracts import Desired, Signature
-    from autodeploy_magic.notebook.flow import Order
+    from autodeploy_magic.notebook.asked import Order
 
 __all__ = ["check_columns", "recording_text", "settings_of", "typed"]
 

@@ -283,7 +283,9 @@ def _access_facts(status: Status) -> list[tuple[str, Markup]]:
 
 
 def _workers(status: Status) -> str:
-    return f"{len(status.workers)} worker{'' if len(status.workers) == 1 else 's'}"
+    where = sorted({worker.container.partition("/")[0] for worker in status.workers if worker.container})
+    inside = f", in a container of {', '.join(where)}" if where else ""
+    return f"{len(status.workers)} worker{'' if len(status.workers) == 1 else 's'}{inside}"
 
 
 def _dot(status: Status) -> str:

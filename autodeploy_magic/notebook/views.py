@@ -24,7 +24,6 @@ __all__ = [
     "Check",
     "Checks",
     "Deployments",
-    "Image",
     "Link",
     "Log",
     "Removed",
@@ -231,27 +230,6 @@ class Removed(View):
 
     def html(self) -> Markup:
         return card(element("p", self.what), label="removed")
-
-
-@dataclass(frozen=True)
-class Image(View):
-    """An image that `containerize` built."""
-
-    name: str
-    image: str
-    engine: str
-
-    @property
-    def command(self) -> str:
-        """What runs it, for this machine alone: BentoML answers there, and asks for no token."""
-        return f"{'podman' if self.engine == 'buildah' else self.engine} run --rm -p 127.0.0.1:3000:3000 {self.image}"
-
-    def text(self) -> str:
-        return f"{self.image} is built with {self.engine}; run it: {self.command}"
-
-    def html(self) -> Markup:
-        told = element("p", f"{self.image} is built with {self.engine}; run it: ", element("code", self.command))
-        return card(told, label=f"image of {self.name}")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from tornado import web
 from tornado.httputil import HTTPHeaders, RequestStartLine, ResponseStartLine
 
 from autodeploy_magic import tls
-from autodeploy_magic.address import address_of
+from autodeploy_magic.address import address_of, url_of
 from autodeploy_magic.contracts import Desired
 from autodeploy_magic.errors import (
     AutodeployError,
@@ -185,7 +185,7 @@ class ProxyHandler(APIHandler):
             raise Refused(HTTPStatus.NOT_FOUND, error) from error
         except AutodeployError as error:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, error) from error
-        if not desired.port:
+        if not url_of(desired):
             raise self._unavailable("it has not been started yet")
         return desired
 
@@ -195,7 +195,9 @@ class ProxyHandler(APIHandler):
             raise web.HTTPError(HTTPStatus.LENGTH_REQUIRED, "a body of this method needs its length")
         trusted = tls.trusted_file(desired.tls, self._backend.store.tls_folder(self._name)) if desired.tls else None
         query = without_ours(self.request.query)
-        start = RequestStartLine(method, f"{self._path or '/'}" + (f"?{query}" if query else ""), "HTTP/1.1")
+        start = RequestStartLine(
+            method, f"{address.path}{self._path or '/'}" + (f"?{query}" if query else ""), "HTTP/1.1"
+        )
         headers = to_deployment(self.request.headers, address, self._authorization(desired), body=method in _WITH_BODY)
 
         async def head(start: ResponseStartLine, found: HTTPHeaders) -> None:

@@ -19,6 +19,7 @@ KEPT_S = 30.0
 LOST_S = 180.0
 """After so long without a word, one that a kernel performs is over: kernels are killed. They speak once a minute."""
 MOST = 100
+LOG_LINES = 200
 
 
 class Activities:
@@ -64,7 +65,9 @@ class Running:
     def report(self, onward: Report) -> Report:
         def noted(progress: Progress) -> None:
             others = tuple(step for step in self.activity.steps if step.step != progress.step)
-            self._tell(steps=(*others, progress))
+            plain = msgspec.structs.replace(progress, lines=())
+            log = (*self.activity.log, *progress.lines)[-LOG_LINES:]
+            self._tell(steps=(*others, plain), log=log)
             onward(progress)
 
         return noted

@@ -18,7 +18,7 @@ from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.records import Runtime
 from autodeploy_magic.supervisor.sockets import Listening
 from autodeploy_magic.supervisor.starting import Worker, control_socket, metrics_folder
-from autodeploy_magic.supervisor.watch import Ending, Watched, boot_id, create_time, is_same
+from autodeploy_magic.supervisor.watch import Ending, Watched, boot_id, create_time, is_same, watched
 
 __all__ = ["Survivor", "adopted", "choose", "end", "last_runtime", "survivors"]
 
@@ -87,7 +87,7 @@ def choose(found: list[Survivor], version: int) -> int:
 
 def adopted(store: Store, name: str, survivor: Survivor) -> Worker:
     """The survivor as one of our workers. Not our child: how it will end is not told to us, only that it does."""
-    process = Watched(survivor.state.pid)
+    process = watched(survivor.state.pid, survivor.state.container)
     ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
     # A task of its own: cancelled with this supervisor, it must not look as if the worker had ended.
     watching = asyncio.create_task(_watch(process, ended))
@@ -115,6 +115,7 @@ def _in_folder(folder: Path) -> Iterator[tuple[str, Survivor]]:
             generation=who["generation"],
             version=who["version"],
             ready=True,
+            container=str(who.get("container", "")),
         )
         traffic = msgspec.convert(who.get("traffic"), Traffic | None)
         yield who["name"], Survivor(state, Listening(*sockets), folder, traffic)

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from autodeploy_magic.contracts import Desired, Report
 from autodeploy_magic.errors import AutodeployError
 from autodeploy_magic.live import Activity
+from autodeploy_magic.shipping import Shipment, Wanted
 from autodeploy_magic.supervisor.answering import (
     BEAT_S,
     Operation,
@@ -65,12 +66,6 @@ class Choice(msgspec.Struct):
     version: int | None = None
 
 
-class Building(msgspec.Struct):
-    """Body of POST /deployments/NAME/containerize; without an engine the first that is there."""
-
-    engine: str | None = None
-
-
 class Warming(msgspec.Struct):
     """Body of POST /warm."""
 
@@ -104,6 +99,7 @@ def make_api(loop: Loop, token: str) -> ASGIApp:
         Route("/deployments/{name}/promote", api.promote, methods=["POST"]),
         Route("/deployments/{name}/traffic", api.steer, methods=["POST"]),
         Route("/deployments/{name}/containerize", api.containerize, methods=["POST"]),
+        Route("/deployments/{name}/ship", api.ship, methods=["POST"]),
         Route("/deployments/{name}/test", api.test, methods=["POST"]),
         Route("/deployments/{name}/logs", api.logs),
         Route("/deployments/{name}/view", api.view),
@@ -220,8 +216,17 @@ class _Api:
         return self.change(request, "promote", lambda name, report: self._deployments.promote(name, version, report))
 
     async def containerize(self, request: Request) -> Response:
-        engine = (await read_body(request, Building)).engine
-        return self.change(request, "containerize", lambda name, report: self._loop.containerize(name, engine, report))
+        wanted = await read_body(request, Wanted)
+        desired = self._deployments.desired
+        shipping = self._loop.shipping
+        return self.change(
+            request, "containerize", lambda name, report: shipping.containerize(desired(name), wanted, report)
+        )
+
+    async def ship(self, request: Request) -> Response:
+        order = await read_body(request, Shipment)
+        desired = self._deployments.desired
+        return self.change(request, "ship", lambda name, report: self._loop.shipping.ship(desired(name), order, report))
 
     async def start(self, request: Request) -> Response:
         return self.change(request, "start", self._deployments.start)

@@ -20,6 +20,7 @@ from autodeploy_magic.errors import InvalidOption, SupervisorFailed, from_payloa
 from autodeploy_magic.health import Drill, Health, Incident
 from autodeploy_magic.live import Activity, Event, Glance, Message, Probe, Series, View
 from autodeploy_magic.retuning import Order, Retune
+from autodeploy_magic.shipping import Image, Shipment, Shipped, Wanted
 from autodeploy_magic.store import Store
 
 if TYPE_CHECKING:
@@ -141,9 +142,14 @@ class Supervisor:
         """Make a version the champion, by default the canary or the shadow."""
         return self.call("POST", f"/deployments/{name}/promote", Status, {"version": version}, report)
 
-    def containerize(self, name: str, report: Report, engine: str | None = None) -> dict[str, str]:
-        """Build an image of the version that serves, and return its name and the engine's. Raises `ShipFailed`."""
-        return self.call("POST", f"/deployments/{name}/containerize", dict[str, str], {"engine": engine}, report)
+    def containerize(self, name: str, wanted: Wanted, report: Report) -> Image:
+        """Build an image of the version that serves, and prove it. Raises `ShipFailed` or `InvalidOption`."""
+        body = msgspec.to_builtins(wanted)
+        return self.call("POST", f"/deployments/{name}/containerize", Image, body, report)
+
+    def ship(self, name: str, order: Shipment, report: Report) -> Shipped:
+        """Take the version that serves elsewhere, as `order` says. Raises `ShipFailed` or `InvalidOption`."""
+        return self.call("POST", f"/deployments/{name}/ship", Shipped, msgspec.to_builtins(order), report)
 
     def logs(self, name: str, lines: int = 200) -> str:
         """The last lines that its workers wrote."""

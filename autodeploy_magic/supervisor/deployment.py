@@ -5,37 +5,44 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from autodeploy_magic import tls
 from autodeploy_magic.address import check_open, grpc_url_of, url_of
 from autodeploy_magic.contracts import Desired, Progress, Report, State, Status, WorkerState
-from autodeploy_magic.errors import AutodeployError, InvalidOption, StoreFailed
+from autodeploy_magic.errors import AutodeployError, InvalidOption, StartFailed, StoreFailed
 from autodeploy_magic.health import Severity
 from autodeploy_magic.live import Kind
 from autodeploy_magic.serve.lineup.together import same_interface
 from autodeploy_magic.settings import of_workers
+from autodeploy_magic.ship.kept import image_of
+from autodeploy_magic.shipping import Image
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.certificates import provide
+from autodeploy_magic.supervisor.containers import ContainerLaunch
 from autodeploy_magic.supervisor.generation import Generation
 from autodeploy_magic.supervisor.inplace import InPlace
 from autodeploy_magic.supervisor.journal import Journal, told
 from autodeploy_magic.supervisor.records import Runtime
+from autodeploy_magic.supervisor.remote import RemoteGeneration, RemoteLaunch
 from autodeploy_magic.supervisor.sockets import Listening, listen_for
 from autodeploy_magic.supervisor.starting import Launch
 from autodeploy_magic.supervisor.traffic import TrafficChange, beside, changed, settled
 from autodeploy_magic.supervisor.zygotes import Zygotes
 
-__all__ = ["Deployment"]
+__all__ = ["Deployment", "Images"]
 
 log = logging.getLogger(__name__)
 
-_FIXED_AT_START = ("executable", "host", "port", "workers", "auth", "tls", "grpc", "grpc_port")
+_FIXED_AT_START = ("executable", "host", "port", "workers", "auth", "tls", "grpc", "grpc_port", "target", "address")
 """What a worker is given when it starts, and keeps: for another value there must be another worker. So are the settings
 that workers are given."""
 _ENDS_S = 1.0
+
+Images = Callable[[Desired, Report], Awaitable[Image]]
+"""Gives the image that runs the version that is desired; see `Shipping.image_for`."""
 
 
 class Deployment:
@@ -47,13 +54,19 @@ class Deployment:
     """
 
     def __init__(
-        self, store: Store, zygotes: Zygotes, name: str, avoid_ports: Callable[[], set[int]], journal: Journal
+        self,
+        store: Store,
+        zygotes: Zygotes,
+        name: str,
+        avoid_ports: Callable[[], set[int]],
+        journal: Journal,
+        images: Images,
     ) -> None:
         self.name = name
         self.desired: Desired | None = None
         self.listening: Listening | None = None
-        self.current: Generation | None = None
-        self.draining: list[Generation] = []
+        self.current: Generation | RemoteGeneration | None = None
+        self.draining: list[Generation | RemoteGeneration] = []
         self.last_generation = 0
         self.problem = ""
         self.catching_up = False
@@ -62,6 +75,7 @@ class Deployment:
         self._zygotes = zygotes
         self._avoid_ports = avoid_ports
         self._journal = journal
+        self._images = images
         self._starting = False
         self._drains: set[asyncio.Task[None]] = set()
 
@@ -73,8 +87,12 @@ class Deployment:
     @property
     def workers(self) -> tuple[WorkerState, ...]:
         """Every worker that lives, those that drain included."""
-        generations = [*self.draining, *filter(None, [self.current])]
-        return tuple(worker.state for generation in generations for worker in generation.workers)
+        return tuple(worker.state for generation in self._generations for worker in generation.workers)
+
+    @property
+    def _generations(self) -> list[Generation | RemoteGeneration]:
+        """Those that drain, and the one that serves."""
+        return [*self.draining, *([self.current] if self.current is not None else [])]
 
     async def serve(self, desired: Desired, report: Report, *, fresh: bool = False) -> Status:
         """Start, or swap to, what is desired: inside the workers that serve where they can, else by new ones.
@@ -139,7 +157,7 @@ class Deployment:
         """Let go of the deployment; its workers serve on, for the next supervisor to find."""
         for task in self._drains:
             task.cancel()
-        for generation in [*self.draining, *filter(None, [self.current])]:
+        for generation in self._generations:
             await generation.abandon()
         self._close_port()
 
@@ -195,9 +213,18 @@ class Deployment:
         self._journal.note(self.name, kind, text, version=version, severity=severity)
 
     def launch(self, desired: Desired, listening: Listening, number: int, version: int) -> Launch:
-        """What starts a worker of generation `number`, with `version` as the champion. Raises `UnknownVersion`."""
+        """What starts a worker of generation `number`, with `version` as the champion.
+
+        Raises `UnknownVersion`, and `StartFailed` where it is to be a container and has no image.
+        """
         champion = self._store.version(self.name, version)
-        return Launch(self._store, self._zygotes, desired, champion, beside(self._store, desired), number, listening)
+        others = beside(self._store, desired)
+        if desired.target != "container":
+            return Launch(self._store, self._zygotes, desired, champion, others, number, listening)
+        image = image_of(self._store, self.name, version)
+        if image is None:
+            raise StartFailed(f"v{version} of {self.name} has no image", fix=f"`%deploy restart {self.name}` builds it")
+        return ContainerLaunch(self._store, self._zygotes, desired, champion, others, number, listening, image=image)
 
     def generation(self, launch: Launch) -> Generation:
         """A generation of this deployment that has no workers yet."""
@@ -211,7 +238,7 @@ class Deployment:
         started = time.perf_counter()
         report(Progress(step="start", state="started", detail=f"version {desired.version}"))
         try:
-            await self._make_so(desired, fresh=fresh)
+            await self._make_so(desired, report, fresh=fresh)
         except AutodeployError as error:
             report(Progress(step="start", state="failed", seconds=time.perf_counter() - started, detail=error.what))
             raise
@@ -224,7 +251,7 @@ class Deployment:
         report(Progress(step="start", state="done", seconds=time.perf_counter() - started, detail=status.url))
         return status
 
-    async def _make_so(self, desired: Desired, *, fresh: bool) -> None:
+    async def _make_so(self, desired: Desired, report: Report, *, fresh: bool) -> None:
         desired = settled(self._store, desired, self.desired)
         if desired.port == 0 and self.desired is not None:
             desired = msgspec.structs.replace(desired, port=self.desired.port)
@@ -233,7 +260,7 @@ class Deployment:
         reason = "fresh workers are wanted" if fresh else await self._change(desired)
         if reason:
             log.info("%s: new workers for version %d: %s", self.name, desired.version, reason)
-            await self._swap(desired)
+            await self._swap(desired, report)
 
     async def _change(self, desired: Desired) -> str:
         """Make it so inside the workers that serve; returns why that cannot be done, and then nothing has changed.
@@ -245,7 +272,7 @@ class Deployment:
         if reason:
             return reason
         current, listening = self.current, self.listening
-        assert current is not None
+        assert isinstance(current, Generation)
         assert listening is not None
         launch = self.launch(desired, listening, current.number, desired.version)
         change = InPlace(current.workers)
@@ -282,14 +309,21 @@ class Deployment:
         others += ["settings"] if of_workers(was.settings) != of_workers(desired.settings) else []
         if others:
             return f"{', '.join(others)} changed"
+        if desired.version != current.version and desired.target == "container":
+            return "each version has its own image"
         if desired.version in (current.version, *current.launch.desired.traffic.versions):
             return ""  # it is loaded there
         if not same_interface(current.launch.version, self._store.version(self.name, desired.version)):
             return "it is of another kind than the version that serves"
         return ""
 
-    async def _swap(self, desired: Desired) -> None:
+    async def _swap(self, desired: Desired, report: Report) -> None:
         """Have new workers serve what is desired, and drain the old ones."""
+        if desired.target == "ray":
+            await self._swap_remote(desired, report)
+            return
+        if desired.target == "container":
+            await self._images(desired, report)
         key = f"{self._store.home}/{self.name}"
         listening, desired = listen_for(desired, self.listening, key=key, avoid=self._avoid_ports())
         old, new = self.current, None
@@ -315,7 +349,26 @@ class Deployment:
             # From here on every new connection is answered by the new version.
             await old.accepts_no_more.wait()
 
-    def _take_over(self, new: Generation, desired: Desired) -> None:
+    async def _swap_remote(self, desired: Desired, report: Report) -> None:
+        """Have a cluster's replicas serve what is desired. Its own replicas it replaces itself; others are drained."""
+        old = self.current
+        launch = RemoteLaunch(
+            self._store, desired, self._store.version(self.name, desired.version), self.last_generation + 1
+        )
+        new = RemoteGeneration(launch, self.note_change, self.note)
+        if isinstance(old, RemoteGeneration):
+            await old.abandon()
+        try:
+            desired = await new.start(report)
+            self.last_generation += 1
+            self._take_over(new, desired)
+        except BaseException:
+            if isinstance(old, RemoteGeneration):
+                old.serve()
+            raise
+        self._close_port()
+
+    def _take_over(self, new: Generation | RemoteGeneration, desired: Desired) -> None:
         """Make `new` the generation that serves, and drain the old. Where that cannot be written down, nothing changes.
 
         A supervisor that is killed before the last line leaves new workers that never served, and end by themselves.
@@ -334,9 +387,11 @@ class Deployment:
             raise
         new.serve()
         if old is not None:
+            if isinstance(old, RemoteGeneration) and isinstance(new, RemoteGeneration):
+                old.superseded = old.at == new.at
             self.drain(old)
 
-    def drain(self, old: Generation) -> None:
+    def drain(self, old: Generation | RemoteGeneration) -> None:
         """Let a generation that is in `draining` end by and by."""
         task = asyncio.create_task(self._drain(old))
         self._drains.add(task)
@@ -355,7 +410,7 @@ class Deployment:
         await asyncio.gather(*self._drains)
         self.current = None
 
-    async def _drain(self, old: Generation) -> None:
+    async def _drain(self, old: Generation | RemoteGeneration) -> None:
         await old.drain()
         self.draining.remove(old)
         self.note_change()

@@ -11,7 +11,7 @@ from autodeploy_magic.contracts import Desired, Progress, Report, Status, Worker
 from autodeploy_magic.errors import AutodeployError, InvalidOption, StoreFailed, SupervisorFailed
 from autodeploy_magic.store import Store, check_name
 from autodeploy_magic.supervisor.adopt import Survivor, adopted, choose, end, last_runtime, survivors
-from autodeploy_magic.supervisor.deployment import Deployment
+from autodeploy_magic.supervisor.deployment import Deployment, Images
 from autodeploy_magic.supervisor.journal import Journal
 from autodeploy_magic.supervisor.moves import Tuning, promoted, recovering, rolled_back, sloed, tuned
 from autodeploy_magic.supervisor.traffic import TrafficChange, only_kept
@@ -25,8 +25,9 @@ log = logging.getLogger(__name__)
 class Deployments:
     """The deployments by name. Changes of one are made one after the other, of several side by side."""
 
-    def __init__(self, store: Store, zygotes: Zygotes, journal: Journal) -> None:
+    def __init__(self, store: Store, zygotes: Zygotes, journal: Journal, images: Images) -> None:
         self._store = store
+        self._images = images
         self._journal = journal
         self._zygotes = zygotes
         self._by_name: dict[str, Deployment] = {}
@@ -209,7 +210,9 @@ class Deployments:
     def _deployment(self, name: str) -> Deployment:
         found = self._by_name.get(name)
         if found is None:
-            found = self._by_name[name] = Deployment(self._store, self._zygotes, name, self._ports, self._journal)
+            found = self._by_name[name] = Deployment(
+                self._store, self._zygotes, name, self._ports, self._journal, self._images
+            )
         return found
 
     def _known(self, name: str) -> Deployment:

@@ -16,7 +16,7 @@ from autodeploy_magic.errors import StoreFailed, UnknownVersion
 from autodeploy_magic.health import Alert, Recovery, SloState
 from autodeploy_magic.live import Glance, Knob, VersionLine, View
 from autodeploy_magic.metrics.events import events
-from autodeploy_magic.ship.container import engines
+from autodeploy_magic.ship.image.engines import engines
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.moves import TUNABLE, previous
 from autodeploy_magic.supervisor.retune_records import known

@@ -19,20 +19,18 @@ from pathlib import Path
 from typing import Any
 
 from autodeploy_magic import settings
-from autodeploy_magic.contracts import Progress, Report
-from autodeploy_magic.errors import AutodeployError, StoreFailed
+from autodeploy_magic.errors import StoreFailed
 from autodeploy_magic.serve.http.server import Config, Server
 from autodeploy_magic.serve.log import keep_small, tail
-from autodeploy_magic.ship.container import can_move, engine_for
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.deployments import Deployments
 from autodeploy_magic.supervisor.drills import Drills
-from autodeploy_magic.supervisor.jobs import Job, run_job
 from autodeploy_magic.supervisor.journal import Journal
 from autodeploy_magic.supervisor.operating import Operating
 from autodeploy_magic.supervisor.records import API, SupervisorInfo, package_version
 from autodeploy_magic.supervisor.retunes import Retunes
 from autodeploy_magic.supervisor.schedule import Schedule
+from autodeploy_magic.supervisor.shipping import Shipping
 from autodeploy_magic.supervisor.showing import Showing
 from autodeploy_magic.supervisor.watch import boot_id, create_time
 from autodeploy_magic.supervisor.zygotes import Zygotes
@@ -42,10 +40,6 @@ __all__ = ["Loop"]
 log = logging.getLogger(__name__)
 
 
-_IMAGE_S = 1800.0
-"""An image installs every package of the version: half an hour is a slow network, more is a hang."""
-
-
 class Loop:
     """One supervisor, from its start to its end."""
 
@@ -53,7 +47,8 @@ class Loop:
         self.store = store
         self.zygotes = Zygotes(store.supervisor_log)
         journal = Journal(store)
-        self.deployments = Deployments(store, self.zygotes, journal)
+        self.shipping = Shipping(store, self.zygotes, journal)
+        self.deployments = Deployments(store, self.zygotes, journal, self.shipping.image_for)
         self.showing = Showing(store, self.deployments, journal)
         self.retunes = Retunes(
             store,
@@ -126,29 +121,6 @@ class Loop:
             "zygotes": self.zygotes.pids(),
             "watch_cpu_s": self.operating.cpu_s,
         }
-
-    async def containerize(self, name: str, engine: str | None, report: Report) -> dict[str, Any]:
-        """Build an image of the version that is desired. Raises `UnknownDeployment` or `ShipFailed`."""
-        desired = self.deployments.desired(name)
-        version = self.store.version(name, desired.version)
-        can_move(version)
-        chosen, image = engine_for(engine), f"{name}:v{version.number}"
-        job = Job(
-            executable=desired.executable,
-            target="autodeploy_magic.ship.container:build_image",
-            spec={"bento": version.bento, "image": image, "engine": chosen},
-            env={"BENTOML_HOME": str(self.store.bentoml_home(name)), "BENTOML_DO_NOT_TRACK": "true"},
-            timeout_s=_IMAGE_S,
-        )
-        started = time.perf_counter()
-        report(Progress(step="image", state="started", detail=f"{image}, with {chosen}"))
-        try:
-            result = await run_job(self.zygotes, job)
-        except AutodeployError as error:
-            report(Progress(step="image", state="failed", seconds=time.perf_counter() - started, detail=error.what))
-            raise
-        report(Progress(step="image", state="done", seconds=time.perf_counter() - started, detail=image))
-        return result
 
     def keep(self, task: asyncio.Task[None]) -> None:
         """Hold a change that is under way until it is done."""

@@ -20,7 +20,7 @@ import msgspec
 import autodeploy_magic
 from autodeploy_magic.errors import SupervisorFailed
 from autodeploy_magic.serve.log import tail
-from autodeploy_magic.supervisor.watch import Ending, Watched
+from autodeploy_magic.supervisor.watch import Ending, watched
 from autodeploy_magic.zygote.child import Kind
 from autodeploy_magic.zygote.preload import QUIET, Warm
 from autodeploy_magic.zygote.wire import Inbox, send
@@ -33,11 +33,14 @@ MAX_ANSWER_BYTES = 1 << 30
 
 
 class Child:
-    """A process that a zygote started. `ended` is done when it has ended."""
+    """A process that a zygote started, or an engine in a container. `ended` is done when it has ended."""
 
-    def __init__(self, pid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.process = Watched(pid)
+    def __init__(
+        self, pid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, container: str = ""
+    ) -> None:
+        self.process = watched(pid, container)
         self.pid = pid
+        self.container = container
         self.reader = reader
         self.writer = writer
         self.ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()

@@ -172,9 +172,7 @@ class Launch:
         child: Child | None = None
         try:
             async with asyncio.timeout(timeout_s):
-                child = await self.zygotes.start(
-                    self.desired.executable, self.kind, self._order(), log_fd, self.listening.sockets
-                )
+                child = await self._begin(log_fd)
                 answer = await child.reader.readline()
             if answer.startswith(b'{"ready"'):
                 return self._ready(child, msgspec.json.decode(answer)["ready"])
@@ -201,6 +199,12 @@ class Launch:
             fix=f"`%deploy logs {name}` has more",
         )
 
+    async def _begin(self, log_fd: int) -> Child:
+        """Start the process, and hand it its order and the sockets."""
+        return await self.zygotes.start(
+            self.desired.executable, self.kind, self._order(), log_fd, self.listening.sockets
+        )
+
     def _ready(self, child: Child, said: dict[str, Any]) -> Worker:
         child.serving = True
         state = WorkerState(
@@ -210,6 +214,7 @@ class Launch:
             generation=self.generation,
             version=self.version.number,
             ready=True,
+            container=child.container,
         )
         worker = Worker.started(child, state, self._left(child.pid))
         worker.left_out = {int(number): from_payload(payload) for number, payload in said["left_out"].items()}

@@ -7,14 +7,16 @@ import contextlib
 import os
 import select
 import signal
+import subprocess
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Ending", "Watched", "boot_id", "create_time", "is_same", "wait_gone"]
+__all__ = ["Ending", "Watched", "boot_id", "create_time", "is_same", "wait_gone", "watched"]
 
 _SAME_WITHIN_S = 2.0  # a start time is counted from the boot, whose own time moves when the clock is set
 _POLL_S = 0.1
+_ENGINE_S = 10.0
 
 
 class Ending:
@@ -132,6 +134,32 @@ class Watched:
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
+
+
+class _Contained(Watched):
+    """One in a container, which may be another user's: then its engine passes the signal on."""
+
+    def __init__(self, pid: int, container: str) -> None:
+        super().__init__(pid)
+        self._engine, _, self._name = container.partition("/")
+
+    def signal(self, number: int) -> None:
+        try:
+            super().signal(number)
+        except PermissionError:
+            subprocess.run(
+                [self._engine, "kill", "--signal", signal.Signals(number).name, self._name],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=_ENGINE_S,
+                check=False,
+            )
+
+
+def watched(pid: int, container: str = "") -> Watched:
+    """A running process, held; of one in a container (ENGINE/NAME) also by that."""
+    return _Contained(pid, container) if container else Watched(pid)
 
 
 def _set(event: asyncio.Future[Any]) -> None:

@@ -1,4 +1,5 @@
 import { DeployError } from '../src/api/transport';
+import type { Activity } from '../src/api/types';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   begin,
@@ -22,6 +23,17 @@ afterEach(() => {
   panel.dispose();
   expect(document.querySelector('.adm-panel')).toBeNull();
 });
+
+const JOB: Activity = {
+  id: 'ship',
+  name: 'iris',
+  title: 'containerize iris',
+  state: 'running',
+  started_s: 1,
+  steps: [],
+  error: '',
+  where: 'supervisor',
+};
 
 describe('the head', () => {
   it('says what it is, how it is, and where', async () => {
@@ -223,19 +235,39 @@ describe('dialogs', () => {
     expect(transport.last('/promote').body).toEqual({ version: 4 });
   });
 
-  it('containerize: with an engine that is there; where none is, what to install', async () => {
+  it('containerize: with an engine that is there, and its log; where none is, an archive', async () => {
     await live();
     button('Containerize').click();
     button('Build the image').click();
-    expect(transport.last('/containerize').body).toEqual({ engine: 'docker' });
-    transport.last('/containerize').resolve({ image: 'iris:v4', engine: 'docker' });
+    expect(transport.last('/containerize').body).toEqual({ engine: 'docker', flavour: '', base: '' });
+    transport.say({
+      activity: {
+        ...JOB,
+        steps: [{ step: 'build', state: 'started', seconds: 0, detail: '' }],
+        log: ['STEP 1/9'],
+      },
+    });
     await settle();
-    expect(text('.adm-notices code')).toBe('iris:v4');
+    expect(text('.adm-joblog')).toBe('STEP 1/9');
+    const made = {
+      name: 'iris:v4',
+      engine: 'docker',
+      archive: '',
+      size_bytes: 181e6,
+      rows: 30,
+      run: ['docker run'],
+    };
+    transport.last('/containerize').resolve(made);
+    await settle();
+    expect(text('.adm-notices')).toContain('iris:v4 is built (181 MB) and proved: 30 rows');
+    expect(text('.adm-notices code')).toBe('docker run');
     view.engines = [];
     transport.say({ glances: [structuredClone(view.glance)] });
     await settle(350);
     button('Containerize').click();
-    expect(text('.adm-dialog')).toContain('Install Docker, Podman');
+    expect(text('.adm-dialog')).toContain('No container engine was found');
+    button('Build the image').click();
+    expect(transport.last('/containerize').body).toEqual({ engine: 'archive', flavour: '', base: '' });
   });
 });
 

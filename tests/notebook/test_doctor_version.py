@@ -195,7 +195,7 @@ def test_a_failure_of_installers_says_what_to_do_and_no_password(
         installer.install(tmp_path / "requirements.txt", tmp_path / "python", run, 10)
     assert "pw@" not in str(caught.value)
     assert len(asked) == 3, "pip tries again what uv could not"
-    monkeypatch.setattr(installer, "_uv", lambda: "")
+    monkeypatch.setattr(installer, "find_uv", lambda: "")
     with pytest.raises(MissingPackage, match="ensurepip"):
         installer.install(tmp_path / "requirements.txt", tmp_path / "python", lambda *_: (1, ""), 10)
 

@@ -17,7 +17,8 @@ from world import World, until
 from autodeploy_magic.contracts import Progress
 from autodeploy_magic.errors import BuildFailed, SupervisorFailed
 from autodeploy_magic.notebook import telling
-from autodeploy_magic.notebook.flow import Order, connecting, launch
+from autodeploy_magic.notebook.asked import Order
+from autodeploy_magic.notebook.flow import connecting, launch
 from autodeploy_magic.notebook.progress import STEPS
 from autodeploy_magic.notebook.telling import Telling
 from autodeploy_magic.store import Store

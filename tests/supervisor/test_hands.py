@@ -31,6 +31,7 @@ from autodeploy_magic.supervisor.hands import SupervisorHands
 from autodeploy_magic.supervisor.journal import Journal
 from autodeploy_magic.supervisor.probing import Prober
 from autodeploy_magic.supervisor.retunes import Retunes
+from autodeploy_magic.supervisor.shipping import Shipping
 from autodeploy_magic.supervisor.zygotes import Zygotes
 
 pytestmark = pytest.mark.timeout(120)
@@ -121,7 +122,7 @@ async def place(store: Store) -> AsyncIterator[Place]:
     store.supervisor_log.parent.mkdir(parents=True, exist_ok=True)
     events: list[Event] = []
     journal.listen = events.append
-    deployments = Deployments(store, zygotes, journal)
+    deployments = Deployments(store, zygotes, journal, Shipping(store, zygotes, journal).image_for)
     prober = Prober(store)
     try:
         retunes = Retunes(store, zygotes, deployments, journal, told=lambda _: None, slo_state=lambda _: "unset")

@@ -26,6 +26,7 @@ from autodeploy_magic.supervisor.client import Supervisor, connect
 from autodeploy_magic.supervisor.deployment import Deployment
 from autodeploy_magic.supervisor.inplace import InPlace
 from autodeploy_magic.supervisor.journal import Journal
+from autodeploy_magic.supervisor.shipping import Shipping
 from autodeploy_magic.supervisor.starting import Worker
 from autodeploy_magic.supervisor.zygotes import Zygotes
 
@@ -51,7 +52,9 @@ class Here:
     def __init__(self, store: Store, zygotes: Zygotes) -> None:
         self.store = store
         self.numbers = [World(store, Supervisor(store)).version(c=c) for c in (1.0, 0.1)]
-        self.one = Deployment(store, zygotes, "iris", set, Journal(store))
+        journal = Journal(store)
+        images = Shipping(store, zygotes, journal).image_for
+        self.one = Deployment(store, zygotes, "iris", set, journal, images)
 
     async def serve(self, version: int) -> int:
         """The generation that serves `version` then."""

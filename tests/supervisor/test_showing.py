@@ -14,6 +14,7 @@ from world import World, until
 from autodeploy_magic.contracts import Progress
 from autodeploy_magic.errors import InvalidOption, ShipFailed, UnknownDeployment, UnknownVersion
 from autodeploy_magic.live import COLUMNS, Activity, Event
+from autodeploy_magic.shipping import Wanted
 from autodeploy_magic.supervisor.moves import MOST_WORKERS
 
 pytestmark = pytest.mark.timeout(120)
@@ -174,7 +175,7 @@ def test_an_image_needs_an_engine_and_says_so(world: World, monkeypatch: pytest.
     world.serve(world.version())
     with watching(world.supervisor) as seen:
         with pytest.raises(ShipFailed, match="not a container engine"):
-            world.supervisor.containerize("iris", quiet, "scissors")
+            world.supervisor.containerize("iris", Wanted(engine="scissors"), quiet)
         seen.wait(lambda: seen.state_of("containerize iris") == "failed")
 
 

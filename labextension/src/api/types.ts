@@ -37,6 +37,7 @@ export type Kind =
   | 'scaled'
   | 'tuned'
   | 'retuned'
+  | 'shipped'
   | 'restarted'
   | 'slo'
   | 'recovery'
@@ -147,6 +148,8 @@ export interface Activity {
   steps: Progress[];
   error: string;
   where: 'supervisor' | 'kernel';
+  /** The last lines of the tools that it runs. */
+  log?: string[];
 }
 
 /** A deployment in one line. */
@@ -215,8 +218,14 @@ export interface Probe {
 
 /** What POST …/containerize answers. */
 export interface Image {
-  image: string;
+  name: string;
   engine: string;
+  /** The path of an OCI archive; "" for an image that an engine has. */
+  archive: string;
+  size_bytes: number;
+  rows: number;
+  /** Lines for a shell that run it. */
+  run: string[];
 }
 
 export interface Hello {

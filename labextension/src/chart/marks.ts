@@ -22,6 +22,7 @@ const LABELS: Record<Kind, string> = {
   scaled: 'scaled',
   tuned: 'tuned',
   retuned: 're-tuned: v%1',
+  shipped: 'shipped',
   restarted: 'restarted',
   slo: 'SLO',
   recovery: 'recovery',

@@ -17,6 +17,7 @@ interface Shown {
   steps: Progress[];
   state: Activity['state'];
   build: boolean;
+  log: readonly string[];
 }
 
 export class ProgressList implements Part {
@@ -25,6 +26,8 @@ export class ProgressList implements Part {
   /** The jobs that were under way while this panel was there, and when they ended. */
   private readonly seen = new Set<string>();
   private readonly ended = new Map<string, number>();
+  /** The jobs whose log is being read. */
+  private readonly unfolded = new Set<string>();
 
   constructor(private readonly context: Context) {
     this.node = h('div', {
@@ -64,6 +67,7 @@ export class ProgressList implements Part {
       steps: activity.steps,
       state: activity.state,
       build: activity.steps.some((step) => STEPS.slice(0, 4).includes(step.step)),
+      log: activity.log ?? [],
     }));
     const { pending } = model;
     const twice = told.some((activity) => activity.where === 'supervisor' && activity.state === 'running');
@@ -74,6 +78,7 @@ export class ProgressList implements Part {
         steps: [...pending.steps.values()],
         state: 'running',
         build: false,
+        log: [],
       });
     return jobs;
   }
@@ -101,7 +106,25 @@ export class ProgressList implements Part {
         job.state === 'done' ? h('span', { class: 'adm-mut', text: durationText(seconds) }) : null,
         h('ol', { class: 'adm-steps' }, ...names.map((name) => this.step(name, known.get(name), job.state))),
       ),
+      job.log.length > 0 ? this.log(job) : null,
     );
+  }
+
+  /** What the tools say, as it comes: unfolded by whoever wants to read it, and then at its end. */
+  private log(job: Shown): HTMLElement {
+    const { trans } = this.context;
+    const text = h('pre', { class: 'adm-joblog', text: job.log.join('\n'), attrs: { tabindex: '0' } });
+    const whole = h('details', {}, h('summary', { text: trans('Log') }), text);
+    whole.open = this.unfolded.has(job.key);
+    whole.addEventListener('toggle', () => {
+      if (whole.open) this.unfolded.add(job.key);
+      else this.unfolded.delete(job.key);
+      text.scrollTop = text.scrollHeight;
+    });
+    requestAnimationFrame(() => {
+      text.scrollTop = text.scrollHeight;
+    });
+    return whole;
   }
 
   private step(name: string, step: Progress | undefined, job: Activity['state']): HTMLElement {

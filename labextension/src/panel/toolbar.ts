@@ -3,7 +3,7 @@
 import type { Image, State, Status } from '../api/types';
 import { WINDOWS } from '../chart/window';
 import { codeContent } from './code';
-import { containerizeDialog } from './containerize';
+import { containerizeDialog, imageText, type Wanted } from './containerize';
 import { h, setHidden } from './dom';
 import { windowText } from './format';
 import { logContent } from './log';
@@ -58,7 +58,7 @@ export class Toolbar implements Part {
     const tune = button(trans('Re-tune'), () => retuneDialog(context), { class: 'adm-primary' });
     const back = button(trans('Roll back'), () => rollbackDialog(context));
     const ship = button(trans('Containerize'), () =>
-      containerizeDialog(context, (engine) => this.containerize(engine)),
+      containerizeDialog(context, (wanted) => this.containerize(wanted)),
     );
     const running = (state: State): string =>
       NOT_STOPPED.includes(state) ? '' : trans('It is stopped: start it first');
@@ -180,12 +180,11 @@ export class Toolbar implements Part {
     ]);
   }
 
-  private containerize(engine: string): void {
+  private containerize(wanted: Wanted): void {
     const { model, trans } = this.context;
-    void model.act<Image>('containerize', trans('Containerize'), { engine }, (result) => ({
-      what: trans('The image is built with %1', result.engine),
-      code: result.image,
-    }));
+    void model.act<Image>('containerize', trans('Containerize'), { ...wanted }, (image) =>
+      imageText(this.context, image),
+    );
   }
 }
 

@@ -1,106 +1,10 @@
-"""The one definition of every verb: its name, what it does, its options, and the Python function that does it.
-
-`%deploy VERB`, `autodeploy VERB` and the Python names all come from the table `VERBS`:
-
-    %deploy logs iris --lines 50    →  attach("iris").logs(lines=50)  ←  autodeploy logs iris --lines 50
-
-A verb about one deployment is a method or a property of `Deployment`; the others are functions of the package. What the
-handler returns knows how to show itself, in a notebook and as text.
-"""
+"""Every verb there is."""
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import difflib
-import re
-import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from autodeploy_magic.verbs.words import Option, Verb
 
-from autodeploy_magic.errors import InvalidOption
-
-__all__ = [
-    "CELL_USAGE",
-    "VERBS",
-    "Option",
-    "Surface",
-    "Verb",
-    "call",
-    "cell_parser",
-    "find",
-    "main_help",
-    "on",
-    "parse",
-    "parser",
-]
-
-Surface = Literal["magic", "python", "terminal"]
-Kind = Literal["text", "int", "flag", "switch", "object", "name"]
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option of a verb.
-
-    An "object" is a variable's name in a notebook, the object itself in Python, a file in the terminal. A "name" is the
-    name of a deployment. A "switch" is on (`--auth`), off (`--no-auth`), or left as it is. `only` restricts an option
-    to one surface, where it has no meaning on the others. `bare` is the value of one that is typed without a value.
-    """
-
-    name: str
-    help: str
-    kind: Kind = "text"
-    default: Any = None
-    choices: tuple[str, ...] = ()
-    positional: bool = False
-    required: bool = False
-    only: Surface | None = None
-    bare: str | None = None
-
-    @property
-    def flag(self) -> str:
-        """How it is typed: "--dry-run"; a positional one has none and is its bare name."""
-        return self.name if self.positional else f"--{self.name.rstrip('_').replace('_', '-')}"
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """Every way it is typed: a switch has two."""
-        return (f"--no-{self.flag[2:]}", self.flag) if self.kind == "switch" else (self.flag,)
-
-    @property
-    def metavar(self) -> str:
-        if self.positional:
-            return self.name.upper()
-        return "VAR" if self.name == "out" else {"object": "VAR", "int": "N"}.get(self.kind, "TEXT")
-
-
-@dataclass(frozen=True)
-class Verb:
-    """One thing a person can ask for. `handler` is "module:function", or "module:Deployment.method".
-
-    `only` restricts it to one surface; `instead` says what does the same on the others.
-    """
-
-    name: str
-    help: str
-    handler: str
-    options: tuple[Option, ...] = ()
-    only: Surface | None = None
-    instead: str = ""
-
-    @property
-    def of_deployment(self) -> bool:
-        """Whether it acts on one deployment that exists, and is therefore a member of `Deployment`."""
-        return "." in self.handler.partition(":")[2]
-
-    def is_on(self, surface: Surface) -> bool:
-        return self.only in (None, surface)
-
-    def options_on(self, surface: Surface) -> tuple[Option, ...]:
-        return tuple(option for option in self.options if option.only in (None, surface))
-
+__all__ = ["VERBS"]
 
 _FLOW = "autodeploy_magic.notebook.flow"
 _HANDLE = "autodeploy_magic.notebook.deployment"
@@ -136,6 +40,8 @@ _DEPLOY = (
     Option("grpc", "open a port for gRPC besides; --no-grpc closes it", "switch"),
     Option("slo", "what it promises: 'p99<50ms, errors<0.1%'; learn, or off; kept from then on"),
     Option("recovery", "what is done about faults by itself; kept from then on", choices=("off", "suggest", "act")),
+    Option("target", "what serves; kept from then on", choices=("local", "container", "ray")),
+    Option("address", "of --target ray: the dashboard of a cluster, http://HOST:8265; default one made here"),
     Option("canary", "give the new version this share of the requests, beside the champion: 10%"),
     Option("shadow", "give the new version copies of the requests", "flag", default=False),
     Option("record", "what is kept of requests; kept from then on", choices=("all", "inputs", "off")),
@@ -155,6 +61,24 @@ _DEPLOY = (
 _WORKERS = Option("workers", "how many", "int", positional=True, required=True)
 _FAULT = Option(
     "kind", "which one", positional=True, required=True, choices=("kill", "hang", "leak", "slow", "errors", "disk")
+)
+_IMAGE = (
+    Option("engine", "docker, podman, nerdctl, buildah, buildctl, or archive for none; default the first that answers"),
+    Option("flavour", "what is in it: lean, or all that BentoML brings; default what the version needs"),
+    Option("base", "the image that a lean one stands on, or an archive of one; default python:3.X-slim-bookworm"),
+    Option("tag", "what it is called; default NAME:vN"),
+    Option("platform", "linux/amd64 or linux/arm64; default this machine's"),
+    Option("to", "the folder of an archive; default here"),
+)
+_SHIP = (
+    Option("target", "where to; without one, the targets and their options are shown", positional=True),
+    Option("to", "the folder that is written; default NAME-TARGET here"),
+    Option("image", "the image to name: registry.example.com/team/iris:v3; default the one built last"),
+    Option("set_", "the target's own options: replicas=3,namespace=ml"),
+    Option("replace", "write over what was shipped there before", "flag", default=False),
+    Option("github", "of ci: for GitHub Actions", "flag", default=False),
+    Option("gitlab", "of ci: for GitLab", "flag", default=False),
+    Option("jenkins", "of ci: for Jenkins", "flag", default=False),
 )
 _RETUNE = (
     Option("goal", "what is wanted", default="auto", choices=("auto", "latency", "size", "quality")),
@@ -269,8 +193,13 @@ VERBS: dict[str, Verb] = {
         _on("scale", "serve with another number of worker processes", _WORKERS),
         _on(
             "containerize",
-            "build an image of the version that serves",
-            Option("engine", "docker, podman, nerdctl or buildah; default the first that is installed"),
+            "build an image of the version that serves, and prove it",
+            *_IMAGE,
+        ),
+        _on(
+            "ship",
+            "take the version that serves elsewhere: what a cluster, a cloud or a device needs",
+            *_SHIP,
         ),
         _on(
             "mlflow",
@@ -358,143 +287,3 @@ VERBS: dict[str, Verb] = {
         ),
     )
 }
-
-CELL_USAGE = """\
-The cell is ordinary Python and runs as such. The model is --model, or the value of its last line, or the one fitted
-model that it assigns. Functions named preprocess(x), predict(model, x) and postprocess(y) travel with the model;
-retrain(model, X, y) returns it trained further, and is called by re-tuning alone.
-Options name variables of the notebook: --sample X_test."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """An argparse parser whose complaints are ours, with the nearest word that would have done."""
-
-    words: tuple[str, ...] = ()
-
-    def error(self, message: str) -> NoReturn:
-        raise InvalidOption(message.replace("argument ", "", 1), fix=" ".join(self.format_usage().split()))
-
-
-def parser(verb: Verb, surface: Surface, prog: str) -> argparse.ArgumentParser:
-    """Return the parser of one verb's options."""
-    description = verb.help[0].upper() + verb.help[1:] + "."
-    result = _Parser(
-        prog=prog,
-        description=description,
-        add_help=False,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    for option in verb.options_on(surface):
-        _add(result, option, surface)
-    result.add_argument("--help", "-h", action="store_true", help="show this text")
-    return result
-
-
-def cell_parser() -> argparse.ArgumentParser:
-    """Return the parser of the `%%deploy` line."""
-    result = parser(VERBS["deploy"], "magic", "%%deploy")
-    result.epilog = CELL_USAGE
-    return result
-
-
-def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> dict[str, Any]:
-    """Return the options that `words` give, by their Python names; `{"help": True}` where help is asked for.
-
-    Raises `InvalidOption`, with the nearest option where one was mistyped.
-    """
-    if "--help" in words or "-h" in words:
-        return {"help": True}
-    found, unknown = parser.parse_known_args(list(words))
-    if unknown:
-        _refuse(parser, unknown[0])
-    values = vars(found)
-    del values["help"]
-    return values
-
-
-def split(line: str) -> list[str]:
-    """Split a typed line into words, as a shell would; a # between spaces begins a comment, as in any cell."""
-    for comment in re.finditer(r"(?:^|\s)#(?:\s|$)", line):
-        with contextlib.suppress(ValueError):  # it stands inside quotes
-            return shlex.split(line[: comment.start()])
-    try:
-        return shlex.split(line)
-    except ValueError as error:
-        raise InvalidOption(f"the line cannot be read: {line!r}", why=str(error), fix="close the quotes") from None
-
-
-def on(surface: Surface) -> dict[str, Verb]:
-    """The verbs that a surface has, by their names."""
-    return {verb.name: verb for verb in VERBS.values() if verb.is_on(surface)}
-
-
-def find(name: str, surface: Surface) -> Verb:
-    """Return the verb; raises `InvalidOption` with the nearest one, or with what does the same on this surface."""
-    there = on(surface)
-    if name in there:
-        return there[name]
-    if name in VERBS:
-        verb = VERBS[name]
-        raise InvalidOption(f"{name} is for the {verb.only} alone", fix=verb.instead)
-    close = difflib.get_close_matches(name, there, 1)
-    raise InvalidOption(
-        f"there is no verb {name!r}",
-        why=f"did you mean {close[0]!r}?" if close else "",
-        fix=f"the verbs are: {', '.join(there)}",
-    )
-
-
-def call(verb: Verb, values: dict[str, Any]) -> Any:
-    """Do what the verb says and return its answer."""
-    from autodeploy_magic.registry import load
-
-    module, _, path = verb.handler.partition(":")
-    if not verb.of_deployment:
-        return load(verb.handler)(**values)
-    values = dict(values)
-    handle = load(f"{module}:attach")(values.pop("name"))
-    member = getattr(handle, path.partition(".")[2])
-    return member(**values) if callable(member) else member
-
-
-def main_help(prefix: str, surface: Surface) -> str:
-    """Return the list of verbs, as `%deploy --help` and `autodeploy --help` show it."""
-    width = max(map(len, VERBS)) + 2
-    lines = [f"  {verb.name:<{width}}{verb.help}" for verb in on(surface).values()]
-    return "\n".join([f"usage: {prefix} VERB [NAME] [options]", "", *lines, "", f"`{prefix} VERB --help` tells more."])
-
-
-def _add(parser: argparse.ArgumentParser, option: Option, surface: Surface) -> None:
-    text = option.help + (f" (default {option.default})" if option.default not in (None, False, "") else "")
-    text = text.replace("%", "%%")  # argparse formats it
-    if option.kind == "flag":
-        parser.add_argument(option.flag, dest=option.name, action="store_true", help=text)
-        return
-    if option.kind == "switch":
-        parser.add_argument(option.flag, dest=option.name, action=argparse.BooleanOptionalAction, help=text)
-        return
-    metavar = "FILE" if surface == "terminal" and option.kind == "object" else option.metavar
-    settings: dict[str, Any] = {"help": text, "default": option.default}
-    settings |= {"choices": option.choices} if option.choices else {"metavar": metavar}
-    settings |= {"type": int} if option.kind == "int" else {}
-    settings |= {"nargs": "?", "const": option.bare} if option.bare is not None else {}
-    if option.positional:
-        settings |= {} if option.required else {"nargs": "?"}
-        parser.add_argument(option.name, **settings)
-    else:
-        parser.add_argument(option.flag, dest=option.name, **settings)
-
-
-def _refuse(parser: argparse.ArgumentParser, word: str) -> NoReturn:
-    flags = re.findall(r"--[a-z-]+", parser.format_usage())
-    usage = " ".join(parser.format_usage().split())
-    if not word.startswith("-"):
-        raise InvalidOption(
-            f"{word!r} is one word too many",
-            why="an option takes the name of a variable, or one word; a text with spaces stands in quotes",
-            fix=f"put an expression into a variable first, and name that; {usage}",
-        )
-    close = difflib.get_close_matches(word.partition("=")[0], flags, 1)
-    why = f"did you mean {close[0]}?" if close else ""
-    raise InvalidOption(f"{parser.prog} has no option {word!r}", why=why, fix=usage)
