@@ -1,6 +1,6 @@
 # Everything a fresh machine needs is made by the first command: a Python >= 3.11 is all that must be there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format lab labextension bench bench-soak matrix tables clean
+.PHONY: help demo test check lint format lab labextension bench bench-soak ray matrix tables clean
 
 VENV := .venv/bin
 
@@ -19,6 +19,7 @@ demo: .venv/.demo  ## run examples/01_quickstart.ipynb for real, show what it se
 
 test: lint  ## lint and all tests
 	@tools/system.sh
+	@tools/cluster_tools.sh
 	$(VENV)/python tools/assets.py lab
 	$(VENV)/python tools/assets.py npm test
 	@tools/pytest.sh
@@ -53,6 +54,9 @@ bench-soak: .venv/.installed  ## ten minutes at full load: what memory does
 
 bench-%: .venv/.installed  ## one of them: bench-serving, bench-robustness, bench-one_row, … (benchmarks/everything.py)
 	$(VENV)/python benchmarks/everything.py $*
+
+ray: .venv/.installed  ## a Ray cluster of two nodes: updates, killed replicas and nodes (its own environment: 650 MB the first time)
+	@tools/ray.sh
 
 matrix: .venv/.installed  ## every framework's models: what is exported, how close, how fast; into the README
 	$(VENV)/python benchmarks/matrix.py --write

@@ -22,6 +22,7 @@ GROUPS = {
     "observing": ["sampling", "day"],
     "detect": ["detection", "watching"],
     "retune": ["compression", "traffic_search", "adaptation", "retune_load"],
+    "shipping": ["containers"],
     "robustness": ["swaps", "kills", "idle", "soak"],
 }
 HERE = Path(__file__).parent

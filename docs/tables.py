@@ -14,7 +14,9 @@ from pathlib import Path
 from autodeploy_magic.errors import RequestRefused
 from autodeploy_magic.formats import FORMATS
 from autodeploy_magic.policy import POLICY
-from autodeploy_magic.registry import CHANNELS, DETECTORS, EXPORTERS, OPTIMISERS, PROTOCOLS, READERS, load
+from autodeploy_magic.registry import CHANNELS, DETECTORS, EXPORTERS, OPTIMISERS, PROTOCOLS, READERS, TARGETS, load
+from autodeploy_magic.serve.alone.environment import KNOBS as ENVIRONMENT_KNOBS
+from autodeploy_magic.serve.alone.environment import VARIABLES
 from autodeploy_magic.settings import KNOBS
 from autodeploy_magic.slo import METRICS
 from autodeploy_magic.verbs import VERBS
@@ -91,6 +93,24 @@ def optimisers() -> str:
     return _table(("optimiser", "family", "what it makes"), rows)
 
 
+def targets() -> str:
+    """Where a version can go, and what is chosen there."""
+    found = ((name, load(reference)) for name, reference in TARGETS.items())
+    rows = (
+        (f"`{name}`", _first_sentence(one), ", ".join(f"`{choice.name}`" for choice in one.choices))
+        for name, one in found
+    )
+    return _table(("target", "what is written", "options (`--set`)"), rows)
+
+
+def image() -> str:
+    """What the entry of an image reads from its environment, but for what a deployment's settings say."""
+    own = [variable for variable in VARIABLES if variable.name not in ENVIRONMENT_KNOBS]
+    rows = [(f"`{one.name}`", f"`{one.default}`" if one.default else "", one.help) for one in own]
+    more = "and each setting of a worker below by its own variable; the image has the deployment's values"
+    return _table(("variable", "default", "meaning"), [*rows, ("`AUTODEPLOY_…`", "", more)])
+
+
 def policy() -> str:
     """What recovery does about which fault."""
     rows = (
@@ -129,7 +149,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "readers": readers,
     "protocols": protocols,
     "refusals": refusals,
+    "image": image,
     "settings": settings,
+    "targets": targets,
     "verbs": verbs,
 }
 
