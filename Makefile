@@ -1,6 +1,7 @@
 # Everything a fresh machine needs is made by the first command: a Python >= 3.11 is all that must be there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format lab labextension bench bench-soak ray matrix tables clean
+.PHONY: help demo test test-system test-browser check lint lint-python lint-browser format lab labextension
+.PHONY: bench bench-soak ray matrix tables clean
 
 VENV := .venv/bin
 
@@ -17,22 +18,32 @@ help:  ## what there is
 demo: .venv/.demo  ## run examples/01_quickstart.ipynb for real, show what it serves, clean up
 	@$(VENV)/python examples/run_demo.py
 
-test: lint  ## lint and all tests
+test:  ## lint and all tests
+	@$(MAKE) --no-print-directory --jobs=3 test-system lint-python test-browser
+	@tools/pytest.sh
+
+# What `make test` does side by side, before the tests that need all of it.
+test-system:
 	@tools/system.sh
 	@tools/cluster_tools.sh
+
+test-browser: lint-browser
 	$(VENV)/python tools/assets.py lab
 	$(VENV)/python tools/assets.py npm test
-	@tools/pytest.sh
 
 check: lint  ## lint and the tests that take seconds
 	$(VENV)/python tools/assets.py npm test
 	$(VENV)/python -m pytest -m 'not slow and not e2e'
 
-lint: .venv/.installed  ## ruff, mypy, the tables of the README; eslint, prettier and tsc
+lint: lint-python lint-browser  ## ruff, mypy, the tables of the README; eslint, prettier and tsc
+
+lint-python: .venv/.installed
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy
 	$(VENV)/python docs/tables.py --check
+
+lint-browser: .venv/.installed
 	$(VENV)/python tools/assets.py npm run --silent lint
 
 format: .venv/.installed  ## let ruff, eslint and prettier put things right
