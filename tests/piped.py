@@ -57,14 +57,23 @@ os.execv(sys.executable, [sys.executable, "-m", "autodeploy_magic", *WORDS])
 """
 
 _PODMAN = """
-if WORDS[0] == "push":
+if WORDS[0] == "push" and "--digestfile" in WORDS:
     pathlib.Path(WORDS[WORDS.index("--digestfile") + 1]).write_text(os.environ.get("PUSHED", DIGEST))
+elif WORDS[0] == "push":
+    pathlib.Path(WORDS[2].removeprefix("oci:")).mkdir()
 elif WORDS[0] == "create":
     print("c0ffee")
 elif WORDS[0] == "cp":
     pathlib.Path(WORDS[2]).write_text('{"bomFormat": "CycloneDX"}')
 elif WORDS[0] == "login":
     (STATE / "password").write_text(sys.stdin.read())
+"""
+
+_COSIGN = """
+if WORDS[0] == "login":
+    (STATE / "cosign_password").write_text(sys.stdin.read())
+elif WORDS[0] in ("sign", "attest", "verify") and not (STATE / "cosign_password").exists():
+    sys.exit("the registry keeps its images to those who have logged in")
 """
 
 _PYTHON = """\
@@ -115,7 +124,7 @@ _TOOLS = {
     "podman": _PODMAN,
     "python": _PYTHON,
     "kubectl": _KUBECTL,
-    "cosign": "",
+    "cosign": _COSIGN,
     "pip-audit": "",
 }
 

@@ -12,6 +12,11 @@ __all__ = ["workflow"]
 
 _CHECKOUT = {"uses": "actions/checkout@v4", "with": {"persist-credentials": False, "fetch-depth": 0}}
 _SECRETS = "${{ secrets.%s }}"
+_LOGIN = {
+    "REGISTRY_USER": "${{ vars.REGISTRY_USER || github.actor }}",
+    "REGISTRY_PASSWORD": "${{ secrets.REGISTRY_PASSWORD || secrets.GITHUB_TOKEN }}",
+}
+"""Of the registry that images are in: an image of ghcr.io is private at first, and its signature as well."""
 
 
 def workflow(name: str, branch: str, python: str) -> dict[str, Any]:
@@ -26,7 +31,11 @@ def workflow(name: str, branch: str, python: str) -> dict[str, Any]:
         "permissions": {},
         "concurrency": {"group": f"deploy-{name}-${{{{ github.ref }}}}", "cancel-in-progress": False},
         "defaults": {"run": {"shell": "sh"}},
-        "jobs": {"check": _check(python), "release": _release(python), "deploy": _deploy(name)},
+        "jobs": {
+            "check": _check(python, branch),
+            "release": _release(python, branch),
+            "deploy": _deploy(name, branch),
+        },
     }
 
 
@@ -62,32 +71,34 @@ def _kept(name: str) -> dict[str, Any]:
     }
 
 
-def _check(python: str) -> dict[str, Any]:
-    job = _job("rebuild, replay, scan", "github.event_name == 'pull_request'", 60, {"contents": "read"})
+def _released(branch: str) -> str:
+    """Whether it is the branch itself: a pull request is not, nor is another branch that was started by hand."""
+    return f"github.ref == 'refs/heads/{branch}'"
+
+
+def _check(python: str, branch: str) -> dict[str, Any]:
+    job = _job("rebuild, replay, scan", _released(branch).replace("==", "!="), 60, {"contents": "read"})
     return {**job, "steps": [*_proved(python), _kept("check"), {**_run("finish"), "if": "always()"}]}
 
 
-def _release(python: str) -> dict[str, Any]:
+def _release(python: str, branch: str) -> dict[str, Any]:
     rights = {"contents": "read", "packages": "write", "id-token": "write"}  # push to ghcr.io, and sign as this job
-    job = _job("rebuild, prove, push, sign", "github.event_name != 'pull_request'", 90, rights)
-    login = {
-        "REGISTRY_USER": "${{ vars.REGISTRY_USER || github.actor }}",
-        "REGISTRY_PASSWORD": "${{ secrets.REGISTRY_PASSWORD || secrets.GITHUB_TOKEN }}",
-    }
+    job = _job("rebuild, prove, push, sign", _released(branch), 90, rights)
     key = {name: _SECRETS % name for name in ("COSIGN_PRIVATE_KEY", "COSIGN_PASSWORD")}
     steps = [
         *_proved(python),
-        _run("image", **login),
+        _run("image", **_LOGIN),
         {"uses": "sigstore/cosign-installer@v3"},
-        _run("sign", **key),
+        _run("sign", **_LOGIN, **key),
         _kept("release"),
         {**_run("finish"), "if": "always()"},
     ]
     return {**job, "steps": steps}
 
 
-def _deploy(name: str) -> dict[str, Any]:
-    job = _job("canary, watch, promote", "github.event_name != 'pull_request'", 120, {"contents": "read"})
+def _deploy(name: str, branch: str) -> dict[str, Any]:
+    rights = {"contents": "read", "packages": "read"}  # the signature lies in the registry
+    job = _job("canary, watch, promote", _released(branch), 120, rights)
     changed = "(failure() || cancelled()) && steps.canary.outcome != 'skipped'"
     return {
         **job,
@@ -102,6 +113,7 @@ def _deploy(name: str) -> dict[str, Any]:
             {
                 **_run(
                     "canary",
+                    **_LOGIN,
                     COSIGN_PUBLIC_KEY="${{ vars.COSIGN_PUBLIC_KEY }}",
                     SIGNER_IDENTITY="${{ format('^https://github.com/{0}/', github.repository) }}",
                     SIGNER_ISSUER="https://token.actions.githubusercontent.com",

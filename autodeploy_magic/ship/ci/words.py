@@ -10,7 +10,7 @@ _SYSTEM = {
 
 - `.github/workflows/deploy-{name}.yaml`: a pull request is rebuilt, replayed and scanned, with no right but to read.
   What is on the branch is also pushed (`packages: write`) and signed (`id-token: write`), and then deployed in a job of
-  its own, with no right but to read.
+  its own, with no right but to read. Started by hand on another branch, it only checks.
 - Make the environment `production` with required reviewers: the deployment waits for them. Its secrets:
   `KUBECONFIG_DATA` (base64), `PROMETHEUS_TOKEN` where Prometheus asks for one.
 - Images go to ghcr.io with the job's own token. For another registry: variable `REGISTRY_USER`, secret
@@ -23,7 +23,8 @@ _SYSTEM = {
 ## GitLab
 
 - `.gitlab-ci.yml`: a merge request is rebuilt, replayed and scanned; what is on the branch is also pushed and signed,
-  and is deployed when somebody starts the job `deploy`.
+  and is deployed when somebody starts the job `deploy`. Where the repository has one already, `cp` would write over it:
+  copy this one as `deploy.gitlab-ci.yml`, and `include` it there by `local:`.
 - Protect the branch and the environment `production`. Variables of the project, masked and protected: `REGISTRY_USER`
   and `REGISTRY_PASSWORD` (`CI_REGISTRY_USER` and `CI_REGISTRY_PASSWORD` for GitLab's own registry), `KUBECONFIG_DATA`,
   `PROMETHEUS_TOKEN`.
@@ -36,7 +37,8 @@ _SYSTEM = {
 ## Jenkins
 
 - `Jenkinsfile`, of a multibranch pipeline: each branch is rebuilt, replayed and scanned; what is on the branch is also
-  pushed and signed, and is deployed when somebody says so.
+  pushed and signed, and is deployed when somebody says so. Where the repository has one already, `cp` would write over
+  it: copy this one under another name, and make a second multibranch pipeline of it.
 - Credentials, by their ids: `registry` (user name and password), `cosign-key`, `cosign-password`, `kubeconfig`,
   `prometheus-token` (secret texts).
 - The agent needs Python, git, a container engine, cosign and kubectl.

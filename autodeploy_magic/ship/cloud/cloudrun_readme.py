@@ -73,8 +73,8 @@ all. Nothing is moved by alarms here: look at the service's metrics between the 
 """
 
 _BACK = """
-`sh rollback.sh` gives another revision all requests: the newest besides this folder's, or `STABLE=REVISION sh
-rollback.sh`.
+`sh rollback.sh` gives another revision all requests: the one that this folder's shares them with, or, once it is
+promoted, the newest besides it. `STABLE=REVISION sh rollback.sh` names another.
 """
 
 _DOWN = """

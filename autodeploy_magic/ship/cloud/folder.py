@@ -14,6 +14,7 @@ import msgspec
 
 from autodeploy_magic.errors import InvalidOption, ShipFailed
 from autodeploy_magic.ship.base import Cargo, Choice
+from autodeploy_magic.ship.kubernetes.reasons import repository
 from autodeploy_magic.ship.text import check_text, commented, env_file, yaml_of
 
 __all__ = [
@@ -112,6 +113,9 @@ def release_labels(cargo: Cargo) -> dict[str, str]:
 def base_settings(cargo: Cargo, **more: str) -> dict[str, str]:
     """What every script reads. What is "" is left out, so that the environment can say it."""
     image, reference = cargo.image, cargo.reference
+    name, at, digest = reference.partition("@")
+    if at:  # not every cloud takes a tag before a digest, and it says nothing there
+        reference = f"{repository(name)}@{digest}"
     values = {
         "NAME": cargo.name,
         "VERSION": f"v{cargo.version.number}",

@@ -14,12 +14,14 @@ from autodeploy_magic.errors import InvalidOption
 from autodeploy_magic.ship.base import Cargo, Choice, Written
 from autodeploy_magic.ship.cloud import folder, sizing
 from autodeploy_magic.ship.kubernetes.manifests import container, labels, volumes
+from autodeploy_magic.ship.kubernetes.sizing import START_S, sized
 from autodeploy_magic.ship.text import check_namespace, check_reference
 from autodeploy_magic.shipping import PORT
 
 __all__ = ["Knative"]
 
-_PLATFORM = frozenset({"PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION"})
+_NOT_THERE = frozenset({"PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION", "AUTODEPLOY_GRPC_PORT"})
+"""What is the platform's to say, and a second port, which it has not."""
 
 
 class Knative:
@@ -54,7 +56,7 @@ class Knative:
             "What this does not do": _NOT,
         }
         folder.write_text(target, "README.md", folder.readme(cargo, "Knative", parts, settings, checked=_CHECKED))
-        return Written(notes=folder.image_notes(cargo), next=folder.next_steps(cargo))
+        return Written(notes=(*folder.image_notes(cargo), *sized(cargo).assumed), next=folder.next_steps(cargo))
 
 
 def _settings(cargo: Cargo) -> dict[str, str]:
@@ -92,10 +94,16 @@ def _service(cargo: Cargo, traffic: list[dict[str, Any]]) -> dict[str, Any]:
     found = container(
         cargo, image=folder.PLACEHOLDER, port=PORT, port_name="http1", hosts="*", probes=False, pre_stop=False
     )
-    found["env"] = [one for one in found["env"] if one["name"] not in _PLATFORM]
+    found["env"] = [one for one in found["env"] if one["name"] not in _NOT_THERE]
     del found["ports"][0]["protocol"]
     found["readinessProbe"] = {"httpGet": {"path": "/readyz"}, "periodSeconds": 5, "failureThreshold": 3}
-    found["livenessProbe"] = {"httpGet": {"path": "/livez"}, "periodSeconds": 10, "timeoutSeconds": 5}
+    found["livenessProbe"] = {
+        "httpGet": {"path": "/livez"},
+        "periodSeconds": 10,
+        "timeoutSeconds": 5,
+        "failureThreshold": 6,
+    }
+    found["livenessProbe"]["initialDelaySeconds"] = START_S  # no startup probe: older releases refuse one
     mounted = volumes(cargo)
     for volume in mounted:
         if "secret" in volume:  # a revision has no fsGroup: the file is read by the others' right
@@ -154,8 +162,8 @@ all. Nothing is moved by alarms here: look at the revision's metrics between the
 """
 
 _BACK = """
-`sh rollback.sh` gives another revision all requests: the newest besides this folder's, or `STABLE=REVISION sh
-rollback.sh`.
+`sh rollback.sh` gives another revision all requests: the one that this folder's shares them with, or, once it is
+promoted, the newest besides it. `STABLE=REVISION sh rollback.sh` names another.
 """
 
 _DOWN = """

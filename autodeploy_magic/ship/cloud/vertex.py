@@ -53,7 +53,7 @@ class Vertex:
         """Write container.flags, machine.flags, request and response, settings.env, the scripts and README.md."""
         folder.write_yaml(target, "container.flags", _container(cargo), "Flags of `gcloud ai models upload`.")
         folder.write_yaml(target, "machine.flags", _machine(cargo), "Flags of `gcloud ai endpoints deploy-model`.")
-        folder.write_json(target, "request.json", {"instances": folder.example(cargo), "parameters": {}})
+        folder.write_json(target, "request.json", {"instances": _instances(cargo), "parameters": {}})
         folder.write_json(target, "response.json", {"predictions": folder.expected(cargo)})
         settings = folder.base_settings(
             cargo,
@@ -73,6 +73,14 @@ class Vertex:
         folder.write_text(target, "README.md", folder.readme(cargo, "Vertex AI", parts, settings, checked=_CHECKED))
         notes = (*folder.image_notes(cargo), *google.notes(cargo), *sizing.measured_notes(cargo))
         return Written(notes=notes, next=folder.next_steps(cargo))
+
+
+def _instances(cargo: Cargo) -> list[Any]:
+    """The first rows, one after the other: Vertex AI takes a list, and no object of columns."""
+    inputs = folder.example(cargo)
+    if isinstance(inputs, dict):
+        return [dict(zip(inputs, row, strict=True)) for row in zip(*inputs.values(), strict=True)]
+    return list(inputs)
 
 
 def predict_route(cargo: Cargo) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from autodeploy_magic.contracts import Progress, Report
 from autodeploy_magic.errors import InvalidOption
 from autodeploy_magic.ship.base import Cargo, Choice, Written
+from autodeploy_magic.ship.cloud.folder import example
 from autodeploy_magic.ship.compose import services
 from autodeploy_magic.ship.compose.dashboard import DATASOURCE, dashboard
 from autodeploy_magic.ship.compose.words import SETUP, readme
@@ -31,6 +32,7 @@ class Compose:
         Choice("memory_mb", "most memory that it may use, in MB; 0: twice what was measured", 0),
         Choice("alertmanager", "whether alerts are sent, by an Alertmanager", default=False),
     )
+    image = "needed"
 
     def refuse(self, cargo: Cargo) -> None:
         cargo.need_image("compose")
@@ -58,6 +60,8 @@ class Compose:
             f"grafana/dashboards/{cargo.name}.json": json.dumps(dashboard(cargo.desired), indent=2) + "\n",
             "README.md": readme(cargo.name, cargo.version.number, service, values, alerts=alerts, notes=notes),
         }
+        if (cargo.model / "sample.json").is_file():
+            files["request.json"] = json.dumps({"inputs": example(cargo)}, indent=2, ensure_ascii=False) + "\n"
         if alerts:
             files["alertmanager/alertmanager.yml"] = yaml_of(_receivers())
         for name, text in files.items():
@@ -91,6 +95,8 @@ def _notes(cargo: Cargo) -> tuple[str, ...]:
         notes.append("the image is BentoML's own flavour: the checks of health were tried with the lean one")
     if cargo.desired.tls:
         notes.append("it is served here with TLS, and by compose without: put a proxy that has a certificate before it")
+    if cargo.desired.grpc:
+        notes.append("it has a port for gRPC here, and by compose none: use `ship kubernetes`, or call it by HTTP")
     if not cargo.desired.auth:
         notes.append("it asks for no token here, and by compose it does")
     return tuple(notes)

@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from autodeploy_magic.ship.base import Cargo
+from autodeploy_magic.ship.kubernetes.sizing import setting
 from autodeploy_magic.ship.rules import objectives
 from autodeploy_magic.shipping import APP_USER, PORT
 
@@ -25,6 +26,9 @@ TMP_MIB = 128
 """The folder for temporary files lies in memory: the metrics of a day are a few of these."""
 
 _TMP = "/tmp"  # noqa: S108 - a container's own, and in memory
+_ENDING_S = 20
+"""What the entry takes after its drain, at most: 15 s for what is being answered and written down, and a margin."""
+
 _MIB = 1 << 20
 _ROUND_MIB = 64
 _UNMEASURED_MIB = 160  # a server without a model, with some room: `containers.md` measured 73
@@ -63,7 +67,7 @@ def deployment(cargo: Cargo) -> dict[str, Any]:
             "retries": 3,
             "start_period": "60s",
         },
-        "stop_grace_period": "15s",
+        "stop_grace_period": f"{math.ceil(float(setting(cargo, 'drain_s'))) + _ENDING_S}s",
         **_limits("${CPUS}", "${MEMORY}", 512),
     }
 

@@ -40,6 +40,7 @@ class Edge:
         Choice("web", "write a page that runs the model in a browser, too", default=False),
         Choice("ort_web", "folder or archive of onnxruntime-web, in place of asking npm", default=""),
     )
+    image = "none"
 
     def refuse(self, cargo: Cargo) -> None:
         """Raise `ShipFailed` or `InvalidOption` for a version that is no ONNX graph by itself, before any work."""

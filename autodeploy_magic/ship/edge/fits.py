@@ -80,10 +80,11 @@ def _check_format(version: Version) -> None:
     if runtime != "onnx":
         tried = next((found for found in version.candidates if found.format.startswith("onnx")), None)
         why = f"; as ONNX: {tried.reason}" if tried is not None and not tried.passed and tried.reason else ""
+        again = "" if why else "deploy it again with --format onnx, or "  # it was tried, and would fail the same
         raise _refused(
             version,
             f"it is kept as {format_of(version.format).title}, and a device runs ONNX{why}",
-            "deploy it again with --format onnx, or ship it as an image: `%deploy containerize`",
+            f"{again}ship it as an image: `%deploy containerize`",
         )
 
 

@@ -33,6 +33,7 @@ class Helm:
     """Writes a Helm chart with a strict schema of its values, for Helm 3.14 or newer and any Kubernetes from 1.30."""
 
     choices = CHOICES
+    image = "needed"
 
     def refuse(self, cargo: Cargo) -> None:
         refuse(cargo, "ship helm")

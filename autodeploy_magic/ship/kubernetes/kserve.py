@@ -39,6 +39,7 @@ class KServe:
         ),
         Choice("canary", "percent of the traffic that a new version is given at first", 10),
     )
+    image = "needed"
 
     def refuse(self, cargo: Cargo) -> None:
         refuse(cargo, "ship kserve")
@@ -103,7 +104,9 @@ def inference_service(cargo: Cargo, namespace: str = "") -> dict[str, Any]:
         "containers": [container],
         "volumes": manifests.volumes(cargo, group=not knative),
     }
-    if not knative:
+    if knative:  # said, and not left out: a share that a roll-back by hand left there would hold the next version, too
+        predictor["canaryTrafficPercent"] = 100
+    else:
         whole = manifests.pod(cargo)["spec"]
         spread = [{**one, "labelSelector": {"matchLabels": manifests.selector(cargo)}} for one in whole[_SPREAD]]
         predictor |= {

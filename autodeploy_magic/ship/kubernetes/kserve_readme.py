@@ -21,7 +21,7 @@ def kserve_readme(cargo: Cargo) -> str:
     name, namespace = cargo.name, namespace_of(cargo)
     knative = cargo.text("mode") == "knative"
     needs = ["Kubernetes 1.30 or newer and `kubectl`", "KServe 0.13 or newer" + (", with Knative" if knative else "")]
-    change = "# write the digest behind `image:` in base/inferenceservice.yaml: $REGISTRY/" + f"{name}@$DIGEST"
+    change = 'echo "$REPOSITORY@$DIGEST"     # write this behind `image:` in base/inferenceservice.yaml'
     call = commands(
         "kubectl apply -k base",
         f"kubectl -n {namespace} wait inferenceservice/{name} --for=condition=Ready --timeout=300s",

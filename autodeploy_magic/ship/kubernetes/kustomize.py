@@ -35,6 +35,7 @@ class Kubernetes:
     """Writes a kustomize base with overlays for dev, staging and production, for any Kubernetes from 1.30 on."""
 
     choices = CHOICES
+    image = "needed"
 
     def refuse(self, cargo: Cargo) -> None:
         refuse(cargo, "ship kubernetes")

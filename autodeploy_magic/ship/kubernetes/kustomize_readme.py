@@ -25,7 +25,7 @@ _WHAT = """\
 def kustomize_readme(cargo: Cargo) -> str:
     """What to type, in order."""
     name, namespace = cargo.name, namespace_of(cargo)
-    change = f"kustomize edit set image {repository(cargo.reference)}=$REGISTRY/{name}@$DIGEST"
+    change = f"kustomize edit set image {repository(cargo.reference)}=$REPOSITORY@$DIGEST"
     image = image_section(
         cargo,
         f"for each in overlays/* canary; do (cd $each && {change}); done",

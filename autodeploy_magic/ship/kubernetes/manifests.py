@@ -7,12 +7,11 @@ Other targets that run containers in pods (KServe, Knative) take `container`, `c
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from autodeploy_magic.settings import KNOBS, of_workers
 from autodeploy_magic.ship.base import Cargo
 from autodeploy_magic.ship.kubernetes.sizing import PRE_STOP_S, START_S, Sizing, sized
-from autodeploy_magic.ship.text import check_label, check_text
+from autodeploy_magic.ship.text import check_label, check_text, holds_secret
 from autodeploy_magic.shipping import APP_USER, PORT
 
 __all__ = [
@@ -181,14 +180,7 @@ def left_out(cargo: Cargo) -> tuple[str, ...]:
 def _travels(name: str, value: bool | float | str) -> bool:
     if name not in KNOBS or name in _SAID or value == KNOBS[name].default or KNOBS[name].unit == "path":
         return False
-    return not (isinstance(value, str) and "://" in value and _has_password(value))
-
-
-def _has_password(address: str) -> bool:
-    try:
-        return urlsplit(address).password is not None
-    except ValueError:
-        return True
+    return not holds_secret(value)
 
 
 def _literal(value: str, what: str) -> str:

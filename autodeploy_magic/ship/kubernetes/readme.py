@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from pathlib import PurePath
 
 from autodeploy_magic.ship.base import Cargo
+from autodeploy_magic.ship.cloud.folder import in_registry
 from autodeploy_magic.ship.kubernetes.manifests import TOKEN_KEY, token_secret
 from autodeploy_magic.ship.kubernetes.network import door
-from autodeploy_magic.ship.kubernetes.reasons import digest_of, namespace_of, notes
+from autodeploy_magic.ship.kubernetes.reasons import digest_of, namespace_of, notes, repository
 from autodeploy_magic.ship.kubernetes.sizing import PRE_STOP_S, sized
 from autodeploy_magic.slo import parse
 
@@ -36,6 +37,8 @@ def bullets(lines: Iterable[str]) -> str:
 def needs(cargo: Cargo) -> list[str]:
     """What the cluster has to have."""
     found = ["Kubernetes 1.30 or newer (the pause before a pod stops is its own `sleep`), and `kubectl`"]
+    if not digest_of(cargo.reference):
+        found.append("skopeo, to push the image and to learn its digest")
     if cargo.text("scaling") == "hpa":
         found.append("metrics-server, for the HorizontalPodAutoscaler")
     if cargo.text("scaling") == "keda":
@@ -65,30 +68,47 @@ def image_section(cargo: Cargo, *change: str) -> str:
     reference, image = cargo.reference, cargo.image
     if digest_of(reference):
         return f"## The image\n\n`{reference}`: a digest, which nobody can move.\n"
-    where, digest = "docker-daemon" if image and image.engine == "docker" else "containers-storage", ""
-    source = f"{where}:{reference}"
-    if image is not None and image.archive:
+    source, digest = _source(cargo) if image is not None else "", ""
+    if image is not None and image.archive and image.digest:
+        digest = f"\nThe archive's own manifest is `{image.digest}`, and stays that.\n"
+    if in_registry(reference) and (image is None or image.name != reference):
+        said = "a tag, which may come to mean another image. Name what the registry has under it now, by its digest."
+        first, pushed = [f"REPOSITORY={repository(reference)}"], f"docker://{reference}"
+        if source:
+            first.append(f"# where it is not there yet: skopeo copy --preserve-digests {source} {pushed}")
+    else:
+        said = (
+            "a tag. Nodes pull from a registry that they reach, and a digest is what was checked: push the image, and "
+            "name what the registry has."
+        )
+        pushed = f"docker://$REPOSITORY:v{cargo.version.number}"
+        first = [
+            f"REPOSITORY=registry.example.com/team/{cargo.name}     # yours",
+            f"skopeo copy --preserve-digests {source or f'containers-storage:{reference}'} {pushed}",
+        ]
+    block = commands(*first, f"DIGEST=$(skopeo inspect --format '{{{{.Digest}}}}' {pushed})", *change)
+    return (
+        f"## The image\n\nThe files name `{reference}`, which is {said}\n\n{block}{digest}\n"
+        "A registry that asks who you are needs `imagePullSecrets` on the ServiceAccount.\n"
+    )
+
+
+def _source(cargo: Cargo) -> str:
+    """Where skopeo finds the image that was built here."""
+    image = cargo.image
+    if image is None:
+        return ""
+    if image.archive:
         file = PurePath(image.archive).name
-        source = f"oci-archive:{file if _PLAIN.fullmatch(file) else 'ARCHIVE'}"
-        digest = f"\nThe archive's own manifest is `{image.digest}`, and stays that.\n" if image.digest else ""
-    pushed = f"docker://$REGISTRY/{cargo.name}:v{cargo.version.number}"
-    said = (
-        f"## The image\n\nThe files name `{reference}`, which is a tag. Nodes pull from a registry that they reach, "
-        "and a digest is what was checked: push the image, and name what the registry has.\n\n"
-    )
-    block = commands(
-        "REGISTRY=registry.example.com/team     # yours",
-        f"skopeo copy --preserve-digests {source} {pushed}",
-        f"DIGEST=$(skopeo inspect --format '{{{{.Digest}}}}' {pushed})",
-        *change,
-    )
-    return f"{said}{block}{digest}\nA registry that asks who you are needs `imagePullSecrets` on the ServiceAccount.\n"
+        return f"oci-archive:{file if _PLAIN.fullmatch(file) else 'ARCHIVE'}"
+    return f"{'docker-daemon' if image.engine == 'docker' else 'containers-storage'}:{image.name}"
 
 
 def token_section(cargo: Cargo, *namespaces: str, restricted: bool = True) -> str:
     """How the token gets there: no file holds it. `restricted` namespaces let in only pods that are hardened."""
     secret = f"create secret generic {token_secret(cargo)} --from-file={TOKEN_KEY}=token"
-    lines = ["umask 077; python3 -c 'import secrets; print(secrets.token_urlsafe(32), end=\"\")' > token"]
+    made = "umask 077; python3 -c 'import secrets; print(secrets.token_urlsafe(32), end=\"\")' > token"
+    lines = [made]
     for namespace in namespaces:
         lines += [
             f"kubectl create namespace {namespace}",
@@ -99,8 +119,9 @@ def token_section(cargo: Cargo, *namespaces: str, restricted: bool = True) -> st
         "## The token\n\nEach request needs `Authorization: Bearer TOKEN`, but for /livez, /readyz and /healthz. No "
         "file here holds it: the pods read it from a Secret, as a file.\n\n"
     )
-    renew = commands(f"kubectl -n {namespaces[0]} {secret} --dry-run=client -o yaml | kubectl apply -f -")
-    return f"{said}{commands(*lines)}\nA new one needs no restart: pods see it within about a minute.\n\n{renew}"
+    renew = commands(made, f"kubectl -n {namespaces[0]} {secret} --dry-run=client -o yaml | kubectl apply -f -")
+    after = "A new one, now or later, needs no restart: pods see it within about a minute."
+    return f"{said}{commands(*lines)}\n{after}\n\n{renew}"
 
 
 def sizing_section(cargo: Cargo) -> str:

@@ -138,7 +138,7 @@ def notes(cargo: Cargo) -> tuple[str, ...]:
         found.append(f"{cargo.reference} is a tag, which can move: README.md says how to push it and name its digest")
     gone = left_out(cargo)
     if gone:
-        found.append(f"{', '.join(gone)}: left out, a path or an address with a password means nothing in a cluster")
+        found.append(f"{', '.join(gone)}: left out: a path means nothing there, and an address may hold a secret")
     if cargo.options.get("monitoring") == "yes":
         found += slo_notes(cargo)
     return tuple(found)

@@ -101,8 +101,15 @@ def test_github_gives_each_job_what_it_needs_and_no_more(tmp_path: Path, record:
     assert rights == {
         "check": {"contents": "read"},
         "release": {"contents": "read", "packages": "write", "id-token": "write"},
-        "deploy": {"contents": "read"},
+        "deploy": {"contents": "read", "packages": "read"},
     }
+    logged_in = [
+        step for job in workflow["jobs"].values() for step in job["steps"] if "REGISTRY_USER" in step.get("env", {})
+    ]
+    assert [step["run"] for step in logged_in] == ["ci/image.sh", "ci/sign.sh", "ci/canary.sh"]
+    released = {name: job["if"] for name, job in workflow["jobs"].items()}  # also what is started by hand
+    here = "github.ref == 'refs/heads/main'"
+    assert released == {"check": here.replace("==", "!="), "release": here, "deploy": here}
     assert workflow["jobs"]["deploy"]["environment"] == "production"
     assert workflow["jobs"]["deploy"]["concurrency"]["cancel-in-progress"] is False
     for job in workflow["jobs"].values():

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import subprocess
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import yaml
@@ -260,7 +258,7 @@ def test_a_service_gets_a_revision_with_all_requests_then_one_with_a_share(
     ]
     tools.forget()
     assert tools.run(folder, "rollback.sh", **WHERE[place]).returncode == 0
-    assert "iris-v0-2" in _lines(tools)[-1]
+    assert "iris-v0-1" in _lines(tools)[-1]  # what has the most of them now, however new another is
     tools.forget()
     assert tools.run(folder, "promote.sh", **WHERE[place]).returncode == 0
     if place == "cloudrun":
@@ -268,6 +266,56 @@ def test_a_service_gets_a_revision_with_all_requests_then_one_with_a_share(
     else:
         service = yaml.safe_load(tools.state()["files"]["service.yaml"])
         assert service["spec"]["traffic"] == [{"revisionName": revision, "percent": 100}]
+
+
+@pytest.mark.parametrize("place", ["cloudrun", "knative"])
+def test_what_was_promoted_goes_back_to_the_newest_of_the_others(ship: Ship, tools: Tools, place: str) -> None:
+    _rules(tools, place)
+    folder = ship(place)
+    assert tools.run(folder, "deploy.sh", **WHERE[place]).returncode == 0
+    service = yaml.safe_load(tools.state()["files"]["service.yaml"])
+    here = service["spec"]["template"]["metadata"]["name"]
+    alone = {"match": r"describe iris .*flatten|get services", "out": f"100 {here}\n"}
+    tools.rules.insert(0, {**alone, "code": 0, "when": {}, "sets": {}})
+    tools.reset(made="yes")
+    assert tools.run(folder, "rollback.sh", **WHERE[place]).returncode == 0
+    assert "iris-v0-2" in _lines(tools)[-1]
+    tools.forget()
+    assert tools.run(folder, "rollback.sh", STABLE="iris-v0-1", **WHERE[place]).returncode == 0
+    assert "iris-v0-1" in _lines(tools)[-1]
+
+
+def test_sagemaker_s_scaling_goes_before_its_endpoint(ship: Ship, tools: Tools) -> None:
+    _rules(tools, "sagemaker")
+    folder = ship("sagemaker")
+    target = folder.json("cli/scalable-target.json")
+    tools.rules.insert(
+        0, {"match": "describe-scalable", "out": f"{target['ResourceId']}\n", "code": 0, "when": {}, "sets": {}}
+    )
+    tools.reset(made="yes")
+    done = tools.run(folder, "delete.sh", **WHERE["sagemaker"])
+    assert done.returncode == 0, done.stderr
+    asked = [call[2] for call in tools.calls]
+    assert asked.index("deregister-scalable-target") < asked.index("delete-endpoint")
+    [gone] = [call for call in tools.calls if call[2] == "deregister-scalable-target"]
+    assert {target[key] for key in ("ResourceId", "ScalableDimension", "ServiceNamespace")} <= set(gone)
+    tools.rules.pop(0)
+    tools.reset(made="")
+    assert tools.run(folder, "delete.sh", **WHERE["sagemaker"]).returncode == 0
+    assert "deregister-scalable-target" not in [call[2] for call in tools.calls]
+
+
+@pytest.mark.parametrize("place", ["sagemaker", "lambda"])
+def test_a_stack_is_given_a_digest_or_nothing_is_called(ship: Ship, tools: Tools, place: str) -> None:
+    _rules(tools, place)
+    tag = ECR.replace(f"@{DIGEST}", ":v1")
+    done = tools.run(ship(place), "deploy.sh", **{**WHERE[place], "IMAGE": tag})
+    assert (done.returncode, tools.calls) == (2, [])
+    assert "takes a digest alone" in done.stderr
+    both = ship(place, reference=f"{tag}@{DIGEST}")
+    given = {name: value for name, value in WHERE[place].items() if name != "IMAGE"}
+    assert tools.run(both, "deploy.sh", **given).returncode == 0
+    assert f"Image={ECR}" in next(call for call in tools.calls if call[2] == "deploy")
 
 
 def test_cloud_run_with_a_token_needs_its_secret_and_lets_callers_through(ship: Ship, tools: Tools) -> None:
@@ -391,69 +439,6 @@ def test_the_environment_goes_before_the_settings_but_never_names_another_deploy
     assert deploy[deploy.index("--stack-name") + 1] == "mine"
     assert "deployment=iris" in deploy
     assert "version=v1" in deploy
-
-
-def _pushed(tools: Tools, done: subprocess.CompletedProcess[str]) -> list[str]:
-    assert done.returncode == 0, done.stderr
-    return _lines(tools)
-
-
-def test_push_to_ecr_makes_the_repository_and_prints_the_digest_alone(ship: Ship, tools: Tools) -> None:
-    uri = ECR.split("@")[0]
-    tools.rule(r"describe-repositories", code=254)
-    tools.rule(r"create-repository", f"{uri}\n")
-    tools.rule(r"get-login-password", "secret-of-the-registry\n")
-    tools.rule(r"describe-images", f"{DIGEST}\n")
-    tools.install("aws", "podman", "docker")
-    tools.reset()
-    done = tools.run(ship("lambda"), "push.sh", REGION="eu-central-1")
-    lines = _pushed(tools, done)
-    assert done.stdout == f"{ECR}\n"
-    host = uri.split("/")[0]
-    assert f"podman login --username AWS --password-stdin {host}" in lines
-    assert f"podman push --format v2s2 localhost/iris:v1 docker://{uri}:v1" in lines
-    assert not any("secret-of-the-registry" in line for line in lines)
-    assert "secret-of-the-registry\n" in tools.state()["piped"]
-    tools.reset()
-    lines = _pushed(tools, tools.run(ship("lambda"), "push.sh", REGION="eu-central-1", ENGINE="docker"))
-    assert f"docker tag localhost/iris:v1 {uri}:v1" in lines
-    assert f"docker push {uri}:v1" in lines
-
-
-def test_an_archive_is_pushed_by_skopeo(ship: Ship, tools: Tools, make: Callable[..., Any]) -> None:
-    from msgspec.structs import replace
-
-    archive = "/srv/it's here/iris.tar"
-    image = replace(make("vertex").image, engine="", archive=archive)
-    tools.rule(r"images describe", f"{DIGEST}\n")
-    tools.install("gcloud", "skopeo")
-    tools.reset()
-    folder = ship("vertex", image=image, project="my-project", region="europe-west1")
-    done = tools.run(folder, "push.sh")
-    name = "europe-west1-docker.pkg.dev/my-project/models/iris"
-    assert ["skopeo", "copy", "--format", "v2s2", f"oci-archive:{archive}", f"docker://{name}:v1"] in tools.calls
-    assert done.stdout == f"{name}@{DIGEST}\n"
-
-
-def test_push_to_azure_logs_in_with_a_token_of_az(ship: Ship, tools: Tools) -> None:
-    tools.rule(r"acr show", "reg.azurecr.io\n")
-    tools.rule(r"acr login", "short-lived\n")
-    tools.rule(r"show-metadata", f"{DIGEST}\n")
-    tools.install("az", "podman")
-    tools.reset()
-    done = tools.run(ship("azureml", registry="myreg"), "push.sh")
-    assert done.stdout == f"reg.azurecr.io/iris@{DIGEST}\n"
-    assert "short-lived\n" in tools.state()["piped"]
-    assert not any("short-lived" in line for line in _pushed(tools, done))
-
-
-def test_push_without_a_digest_in_the_registry_fails(ship: Ship, tools: Tools) -> None:
-    tools.install("az", "podman")
-    tools.reset()
-    done = tools.run(ship("azureml", registry="myreg"), "push.sh")
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert "gives no digest" in done.stderr
 
 
 @pytest.mark.parametrize(

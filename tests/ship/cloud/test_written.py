@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 import shutil
 import subprocess
@@ -15,6 +17,7 @@ from clouds import DIGEST, ECR, NASTY, PLACES, Folder
 from msgspec.structs import replace
 
 from autodeploy_magic.errors import InvalidOption, ShipFailed
+from autodeploy_magic.ship.kubernetes.sizing import START_S
 from autodeploy_magic.ship.write import target_of
 
 Ship = Callable[..., Folder]
@@ -124,6 +127,30 @@ def test_without_an_image_it_is_said_what_builds_one(ship: Ship, place: str) -> 
     assert "%deploy containerize iris" in folder.notes[0]
     assert "IMAGE" not in folder.text("settings.env").split("Yet to be said")[1].split("\n", 1)[1]
     assert "Yet to be said there, or here: IMAGE" in folder.text("settings.env")
+
+
+def test_vertex_is_sent_a_list_of_rows_also_of_a_model_with_several_inputs(
+    make: Callable[..., Any], tmp_path: Path
+) -> None:
+    version = tmp_path / "version"
+    version.mkdir()
+    inputs = {"left": [[1, 2], [3, 4], [5, 6]], "right": [7, 8, 9]}
+    (version / "sample.json").write_text(json.dumps({"inputs": inputs}))
+    (version / "expected.json").write_text('{"predictions": [1, 2, 3]}')
+    (tmp_path / "out").mkdir()
+    target_of("vertex").write(dataclasses.replace(make("vertex"), model=version), tmp_path / "out", lambda _: None)
+    rows = [{"left": [1, 2], "right": 7}, {"left": [3, 4], "right": 8}]
+    assert json.loads((tmp_path / "out/request.json").read_text()) == {"instances": rows, "parameters": {}}
+
+
+def test_a_revision_of_knative_has_time_to_begin_and_one_port(ship: Ship) -> None:
+    folder = ship("knative", desired={"grpc": True})
+    [container] = folder.yaml("service.yaml")["spec"]["template"]["spec"]["containers"]
+    probe = container["livenessProbe"]
+    assert "startupProbe" not in container  # so nothing else keeps a large model from being killed while it is read
+    assert probe["initialDelaySeconds"] >= START_S
+    assert "AUTODEPLOY_GRPC_PORT" not in {one["name"] for one in container["env"]}
+    assert any("memory is assumed" in note for note in ship("knative", image=None).notes)
 
 
 @pytest.mark.parametrize("place", ["sagemaker", "lambda"])

@@ -18,6 +18,7 @@ import yaml
 from shipments import REFERENCE, make_cargo, told
 
 from autodeploy_magic.errors import InvalidOption, ShipFailed
+from autodeploy_magic.serve.alone.crew import GRACE_S
 from autodeploy_magic.ship.base import Cargo
 from autodeploy_magic.ship.compose.compose import Compose
 from autodeploy_magic.ship.compose.dashboard import DATASOURCE, dashboard
@@ -229,10 +230,26 @@ def test_it_is_written_the_same_again(tmp_path: Path) -> None:
     assert all((one / file).read_bytes() == (two / file).read_bytes() for file in files)
 
 
+def test_the_request_of_the_readme_lies_beside_it(tmp_path: Path) -> None:
+    version = tmp_path / "version"
+    version.mkdir()
+    (version / "sample.json").write_text('{"inputs": [["ü", 1], ["b", null], ["c", 3]]}', "utf-8")
+    folder = write(tmp_path / "out", model=version)
+    assert "-d @request.json" in (folder / "README.md").read_text("utf-8")
+    assert json.loads((folder / "request.json").read_text("utf-8")) == {"inputs": [["ü", 1], ["b", None]]}
+
+
+@pytest.mark.parametrize("drain_s", [5.0, 42.5])
+def test_a_container_is_not_killed_while_it_still_answers(tmp_path: Path, drain_s: float) -> None:
+    folder = write(tmp_path / "out", settings={"drain_s": drain_s})
+    said = read(folder / "docker-compose.yaml")["services"]["iris"]["stop_grace_period"]
+    assert float(said.removesuffix("s")) > drain_s + GRACE_S
+
+
 def test_what_differs_from_here_is_said(tmp_path: Path) -> None:
     target = Compose()
-    cargo: Cargo = make_cargo(target, slo="f1>0.9", tls="auto", auth=False)
+    cargo: Cargo = make_cargo(target, slo="f1>0.9", tls="auto", auth=False, grpc=True)
     (tmp_path / "out").mkdir()
     notes = " ".join(target.write(cargo, tmp_path / "out", told).notes)
-    for word in ("f1>0.9", "TLS", "token"):
+    for word in ("f1>0.9", "TLS", "token", "gRPC"):
         assert word in notes

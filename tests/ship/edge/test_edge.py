@@ -155,6 +155,10 @@ def test_the_reason_why_there_is_no_graph_is_told(tmp_path: Path) -> None:
     with pytest.raises(ShipFailed) as error:
         Edge().refuse(cargo_of(tmp_path / "version"))
     assert "no converter for Birch" in error.value.why
+    assert "--format onnx" not in error.value.fix  # which would fail for the same reason
+    changed(tmp_path / "version", candidates=())
+    with pytest.raises(ShipFailed, match="--format onnx"):
+        Edge().refuse(cargo_of(tmp_path / "version"))
 
 
 @pytest.mark.parametrize("dtype", ["datetime64[ns]", "timedelta64[ns]", "image", "bytes"])

@@ -150,6 +150,21 @@ def test_a_value_is_no_template(ship: Ship) -> None:
     assert "{{ $labels.instance }}" in chart.joinpath("values.yaml").read_text("utf-8") or "{{ $labels" in str(objects)
 
 
+def test_the_commands_of_the_readme_name_the_image_that_was_pushed(ship: Ship) -> None:
+    _, folder, _ = ship("helm", reference="localhost/iris:v1")
+    readme = (folder / "README.md").read_text("utf-8")
+    installs = [line for line in readme.splitlines() if line.startswith("helm") and " iris ." in line]
+    fresh = [line for line in installs if "--reuse-values" not in line]
+    assert fresh
+    named = " --set image.repository=$REPOSITORY --set image.digest=$DIGEST"
+    assert all(named in line for line in fresh)  # one without goes back to a tag that no node can pull
+    told = fresh[0].replace("$REPOSITORY", "ghcr.io/me/iris").replace("$DIGEST", "sha256:" + "a" * 64)
+    done = helm(*told.partition(" | ")[0].removeprefix("helm ").replace(" . ", f" {folder} ").split())
+    assert done.returncode == 0, done.stderr
+    [container] = one_of(objects_of(done.stdout), "Deployment")["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "ghcr.io/me/iris@sha256:" + "a" * 64
+
+
 def test_the_notes_tell_how_the_token_gets_there(ship: Ship) -> None:
     _, chart, _ = ship("helm", host="iris.example.com")
     run = helm("install", "iris", str(chart), "--dry-run=client", "--namespace", "ml")

@@ -106,7 +106,7 @@ def test_a_tag_is_shipped_with_words_on_how_to_name_a_digest(ship: Ship) -> None
     assert any("is a tag" in note for note in written.notes)
     readme = (folder / "README.md").read_text("utf-8")
     assert "skopeo copy" in readme
-    assert "kustomize edit set image localhost:5000/iris=$REGISTRY/iris@$DIGEST" in readme
+    assert "kustomize edit set image localhost:5000/iris=$REPOSITORY@$DIGEST" in readme
     production = folder / "overlays/production"
     [container] = one_of(kustomized(production), "Deployment")["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "localhost:5000/iris:v1"
@@ -115,6 +115,18 @@ def test_a_tag_is_shipped_with_words_on_how_to_name_a_digest(ship: Ship) -> None
     (production / "kustomization.yaml").write_text(yaml.safe_dump(said))  # what `kustomize edit set image` writes
     [container] = one_of(kustomized(production), "Deployment")["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "ghcr.io/me/iris@sha256:" + "a" * 64
+
+
+def test_a_tag_in_a_registry_is_looked_up_there_and_not_pushed_over(ship: Ship) -> None:
+    _, folder, _ = ship(reference="registry.example.com:5000/ml/other-name:v3", replicas="3")
+    block = (folder / "README.md").read_text("utf-8").partition("## The image")[2].partition("## The token")[0]
+    lines = [line for line in block.splitlines() if line and not line.startswith("#")]
+    assert "REPOSITORY=registry.example.com:5000/ml/other-name" in lines
+    assert (
+        "DIGEST=$(skopeo inspect --format '{{.Digest}}' docker://registry.example.com:5000/ml/other-name:v3)" in lines
+    )
+    assert not [line for line in lines if line.startswith("skopeo copy")]
+    assert "containers-storage:localhost/iris:v1 docker://registry.example.com:5000/ml/other-name:v3" in block
 
 
 def test_an_archive_is_pushed_with_its_own_digest(ship: Ship) -> None:
@@ -137,6 +149,14 @@ def test_a_canary_stands_beside_and_is_found_by_the_same_service(ship: Ship) -> 
     assert labels["app.kubernetes.io/version"] == "v1"
     selector = one_of(stable, "Deployment")["spec"]["selector"]["matchLabels"]
     assert not selector.items() <= labels.items()  # neither Deployment takes the other's pods
+
+
+def test_a_new_token_is_made_before_it_is_put_there(ship: Ship) -> None:
+    _, folder, _ = ship()
+    renewed = (folder / "README.md").read_text("utf-8").partition("A new one")[2].partition("## ")[0].splitlines()
+    commands = [line for line in renewed if "token" in line and not line.startswith(",")]
+    assert commands[0].endswith("> token")
+    assert "--dry-run=client -o yaml | kubectl apply" in commands[1]
 
 
 def test_no_secret_is_in_any_file(ship: Ship) -> None:

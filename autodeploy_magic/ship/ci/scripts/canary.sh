@@ -14,9 +14,11 @@ rm -f "$OUT/before.env" "$OUT/match"
 
 if [ -n "${COSIGN_PUBLIC_KEY:-}" ]; then
     need cosign "it verifies the image's signature"
+    log_in cosign
     cosign verify --key env://COSIGN_PUBLIC_KEY "$IMAGE" >/dev/null || fail "$IMAGE is not signed by COSIGN_PUBLIC_KEY"
 elif [ -n "${SIGNER_IDENTITY:-}" ]; then
     need cosign "it verifies the image's signature"
+    log_in cosign
     cosign verify --certificate-identity-regexp "$SIGNER_IDENTITY" --certificate-oidc-issuer "${SIGNER_ISSUER:?}" \
         "$IMAGE" >/dev/null || fail "$IMAGE is not signed by $SIGNER_IDENTITY"
 else

@@ -27,7 +27,8 @@ def main() -> int:
         return 0
     if sys.argv[1] == "digest":
         lines = (out / "digests").read_text("utf-8").split()
-        digests = [digest for name, _, digest in (line.partition("@") for line in lines) if name == repository]
+        told = (line.partition("@") for line in lines)
+        digests = [digest for name, _, digest in told if familiar(name) == familiar(repository)]
         (out / "digest").write_text("".join(digests[:1]))
         return 0 if digests else 1
     digest = (out / "digest").read_text("utf-8").strip()
@@ -37,6 +38,11 @@ def main() -> int:
     (out / "digest").write_text(f"{digest}\n")
     (out / "image.env").write_text(f"IMAGE={shlex.quote(f'{repository}@{digest}')}\n")
     return 0
+
+
+def familiar(name: str) -> str:
+    """A repository as Docker tells it: of its own registry, Docker Hub, without the host."""
+    return re.sub(r"^(?:(?:index\.)?docker\.io/)?(?:library/)?", "", name)
 
 
 if __name__ == "__main__":

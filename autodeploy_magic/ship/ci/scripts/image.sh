@@ -30,16 +30,23 @@ else
         "$BUILT_ENGINE" rm "$container" >/dev/null
         ;;
     esac
-    "$CI_FOLDER/scan.sh" image "$REFERENCE"
+    place=$REFERENCE
+    case $BUILT_ENGINE in
+    podman | buildah) # scanners ask a daemon, or the registry: an image that no daemon has, none of them finds by name
+        if command -v trivy >/dev/null 2>&1 || command -v grype >/dev/null 2>&1; then
+            place="$OUT/layout"
+            rm -rf "$place"
+            "$BUILT_ENGINE" push "$REFERENCE" "oci:$place" || fail "$REFERENCE cannot be read"
+        fi
+        ;;
+    esac
+    "$CI_FOLDER/scan.sh" image "$place"
+    rm -rf "$OUT/layout"
 fi
 
-registry=${IMAGE_REPOSITORY%%/*}
 tool=$BUILT_ENGINE
 [ "$tool" != archive ] || tool=skopeo
-if [ -n "${REGISTRY_PASSWORD:-}" ]; then
-    printf '%s' "$REGISTRY_PASSWORD" | "$tool" login --username "${REGISTRY_USER:?}" --password-stdin "$registry" ||
-        fail "$registry refused the login"
-fi
+log_in "$tool"
 
 rm -f "$OUT/digest"
 case $tool in

@@ -20,6 +20,7 @@ keyless) set -- ;;
 *) fail "SIGNING is $SIGNING: use keyless, key or off" ;;
 esac
 need cosign "see docs.sigstore.dev"
+log_in cosign # signatures lie beside the image, and not every engine's login is found by it
 cosign sign --yes "$@" "$IMAGE" || fail "$IMAGE was not signed"
 "$PYTHON" "$CI_FOLDER/provenance.py" "$IMAGE" >"$OUT/provenance.json" || fail "where it comes from cannot be told"
 cosign attest --yes "$@" --type slsaprovenance1 --predicate "$OUT/provenance.json" "$IMAGE" || fail "it was not attested"

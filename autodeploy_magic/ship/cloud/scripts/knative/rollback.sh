@@ -1,5 +1,5 @@
 #!/bin/sh
-# Gives another revision all requests: STABLE, or else the newest besides this folder's.
+# Gives another revision all requests: STABLE, or else the one that shares them now, or else the newest besides this.
 # shellcheck source=SCRIPTDIR/steps.sh
 . "$(dirname -- "$0")/steps.sh"
 have kubectl
@@ -10,6 +10,11 @@ hint='To go on: sh rollback.sh again.'
 
 step 'what is there'
 if [ -z "${STABLE-}" ]; then
+    STABLE=$(kubectl --namespace "$NAMESPACE" get services.serving.knative.dev "$NAME" --ignore-not-found \
+        --output 'jsonpath={range .status.traffic[*]}{.percent}{" "}{.revisionName}{"\n"}{end}')
+    STABLE=$(printf '%s\n' "$STABLE" | most_besides "$NAME-$RELEASE")
+fi
+if [ -z "$STABLE" ]; then # all requests come here: the newest of the others
     revisions=$(kubectl --namespace "$NAMESPACE" get revisions.serving.knative.dev \
         --selector "serving.knative.dev/service=$NAME" --sort-by '{.metadata.creationTimestamp}' \
         --output 'jsonpath={range .items[*]}{.metadata.name}{"\n"}{end}')

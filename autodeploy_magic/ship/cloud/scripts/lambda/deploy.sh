@@ -5,6 +5,7 @@
 have aws
 need REGION EXECUTION_ROLE_ARN CODEDEPLOY_ROLE_ARN
 checked_image
+case $IMAGE in *@sha256:*) ;; *) fail "IMAGE is $IMAGE, and the stack takes a digest alone: NAME@sha256:..." ;; esac
 STACK=${STACK:-$NAME}
 hint='To go on: sh deploy.sh again. A first try that failed has to be taken down before that: sh teardown.sh'
 

@@ -1,10 +1,19 @@
 #!/bin/sh
-# Takes down what create.sh made: endpoint, alarms, and each configuration and model of this deployment.
+# Takes down what create.sh made: scaling, endpoint, alarms, and each configuration and model of this deployment.
 # shellcheck source=SCRIPTDIR/steps.sh
 . "$(dirname -- "$0")/steps.sh"
 have aws
 need REGION
 hint='To go on: sh delete.sh again.'
+
+step 'scaling' # first: its own alarms would outlive the endpoint
+target=endpoint/$NAME/variant/AllTraffic
+scaled=$(aws application-autoscaling describe-scalable-targets --region "$REGION" --service-namespace sagemaker \
+    --resource-ids "$target" --query 'ScalableTargets[].ResourceId' --output text)
+if [ "$scaled" = "$target" ]; then
+    aws application-autoscaling deregister-scalable-target --region "$REGION" --service-namespace sagemaker \
+        --resource-id "$target" --scalable-dimension sagemaker:variant:DesiredInstanceCount
+fi
 
 step "endpoint $NAME"
 if aws sagemaker describe-endpoint --region "$REGION" --endpoint-name "$NAME" >/dev/null 2>&1; then
