@@ -19,9 +19,10 @@ import psutil
 import pytest
 from world import until
 
-__all__ = ["BASE", "Engines", "base_image", "dockerd", "engines"]
+__all__ = ["BASE", "FULL", "Engines", "base_image", "dockerd", "engines", "full_base"]
 
 BASE = "localhost/autodeploy-tests-base:1"
+FULL = "localhost/autodeploy-tests-full:1"
 ROOT = Path(__file__).resolve().parents[1]
 _WAIT_S = 60.0
 
@@ -74,9 +75,10 @@ def needs(*tools: str) -> None:
         pytest.skip("the tests' own storage of images needs root")
 
 
-def base_image() -> Path:
+def base_image(kind: str = "small") -> Path:
     """The tar of the base image, made once; see tools/base_image.sh."""
-    made = subprocess.run([ROOT / "tools" / "base_image.sh"], capture_output=True, text=True, timeout=300, check=False)
+    words = [ROOT / "tools" / "base_image.sh", kind]
+    made = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
     if made.returncode:
         pytest.skip(f"no base image: {made.stderr.strip()[-300:]}")
     return Path(made.stdout.strip())
@@ -102,6 +104,19 @@ def engines() -> Iterator[Engines]:
         finally:
             found.call("podman", "rm", "--all", "--force", "--time", "0", check=False)
             _remove(folder)
+
+
+def full_base(yard: Engines) -> str:
+    """The name of a base with what BentoML's recipe calls: groupadd, a shell, Python with venv, and uv."""
+    from uv import find_uv_bin
+
+    yard.call("podman", "import", "--quiet", str(base_image("full")), f"{FULL}-bare")
+    with tempfile.TemporaryDirectory(prefix="autodeploy-uv-") as folder:
+        shutil.copy(find_uv_bin(), folder)
+        recipe = Path(folder) / "Containerfile"
+        recipe.write_text(f"FROM {FULL}-bare\nCOPY uv /usr/local/bin/uv\n")
+        yard.call("buildah", "bud", "--quiet", "--pull-never", "-f", str(recipe), "-t", FULL, folder)
+    return FULL
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ __all__ = [
     "dockerfile_text",
     "dockerfile_words",
     "env_file",
+    "holds_secret",
     "one_line",
     "yaml_of",
 ]
@@ -58,6 +59,15 @@ def one_line(value: str) -> str:
     """A text that was given long ago, and cannot be refused any more, as one line: controls become spaces."""
     shown = "".join(" " if unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") else one for one in value)
     return " ".join(shown.split())
+
+
+def holds_secret(value: object) -> bool:
+    """Whether a value is an address, or a list of them, that may hold what nobody else is to see.
+
+    That is a user name or a password ("@"), or a query ("?"), in which keys are handed over. Wherever in the address
+    they stand: what cannot be taken apart, and a password with a "," or a "/" in it, count too.
+    """
+    return isinstance(value, str) and "://" in value and ("@" in value or "?" in value)
 
 
 def check_reference(value: str) -> str:

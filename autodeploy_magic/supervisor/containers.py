@@ -16,18 +16,21 @@ import shutil
 import socket
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from autodeploy_magic.errors import InvalidOption, StartFailed
+from autodeploy_magic.errors import InvalidOption, ShipFailed, StartFailed
 from autodeploy_magic.serve.alone.handed import SOCKET
+from autodeploy_magic.serve.log import tail
 from autodeploy_magic.serve.worker import Spec
+from autodeploy_magic.ship.image.engines import answers, ask
 from autodeploy_magic.ship.image.known import inspect
 from autodeploy_magic.ship.image.run import Container, command
+from autodeploy_magic.ship.image.said import explained
 from autodeploy_magic.shipping import Image, check_containers
 from autodeploy_magic.supervisor.processes import Child
 from autodeploy_magic.supervisor.starting import Launch
@@ -44,16 +47,31 @@ _CHANNEL_BYTES = 1 << 30
 
 
 def runner() -> str:
-    """The engine that runs containers here: the first that is installed and answers. Raises `InvalidOption`."""
+    """The engine that runs containers here: the first that is installed and works. Raises `InvalidOption`."""
     check_containers()
     installed = [engine for engine in RUNS if shutil.which(engine)]
+    if not installed:
+        raise InvalidOption(
+            "no engine that runs containers is installed",
+            why=f"--target container needs one of {', '.join(RUNS)}",
+            fix="install one, such as Podman: apt install podman",
+        )
+    problems: list[tuple[str, ShipFailed]] = []
     for engine in installed:
-        if _run([engine, "version"]).returncode == 0:
+        try:
+            answers(engine, archive=False)
+        except ShipFailed as error:
+            problems.append((engine, error))
+        else:
             return engine
+    if len(problems) == 1:
+        only = problems[0][1]
+        what = only.what if only.details["kind"] else f"{problems[0][0]} does not answer"
+        raise InvalidOption(what, why=only.why, fix=only.fix)
     raise InvalidOption(
-        f"{', '.join(installed)} does not answer" if installed else "no engine that runs containers is installed",
-        why=f"--target container needs one of {', '.join(RUNS)}",
-        fix=f"`{installed[0]} info` says why" if installed else "install one, such as Podman: apt install podman",
+        f"none of the engines that run containers works: {', '.join(installed)}",
+        why="\n".join(f"{engine}: {found.what} ({found.why})" for engine, found in problems),
+        fix="\n".join(f"{engine}: {found.fix}" for engine, found in problems),
     )
 
 
@@ -73,11 +91,12 @@ class ContainerLaunch(Launch):
 
     async def _begin(self, log_fd: int) -> Child:
         name = f"autodeploy-{self.version.deployment}-{self.generation}-{secrets.token_hex(3)}"
+        log_start = os.fstat(log_fd).st_size
         with _waiting(self.store.runtime_dir / f"hand-{secrets.token_hex(6)}.sock") as (listening, path):
             client = await asyncio.to_thread(lambda: _start(self._command(name, path), log_fd))
             watched = Watched(client.pid)
             try:
-                connection = await _called(listening, watched)
+                connection = await _called(listening, watched, lambda: self._failed(log_start))
                 with connection:
                     return await self._hand_over(connection, f"{self.image.engine}/{name}", client, watched)
             except BaseException:
@@ -107,6 +126,14 @@ class ContainerLaunch(Launch):
                 if sent < len(line):
                     await asyncio.get_running_loop().sock_sendall(connection, line[sent:])
         return child
+
+    def _failed(self, log_start: int) -> StartFailed:
+        """What the engine has said since of a container that it did not start, and what to do where that is known."""
+        error = explained(
+            self.image.engine, tail(self.log_file, since=log_start), "the container did not start", archive=False
+        )
+        fix = error.fix if error.details["kind"] else f"`%deploy logs {self.version.deployment}` has more"
+        return StartFailed(error.what, why=error.why, fix=f"{fix}; or serve without --target container")
 
     def _spec(self) -> Spec:
         """The version is the image's own; others are loaded from where they lie here, and none by a call."""
@@ -151,7 +178,7 @@ def _as_this_user(engine: str) -> tuple[str, str]:
 
 
 def _rootless(engine: str) -> bool:
-    return "rootless" in _run([engine, "info", "--format", "{{.SecurityOptions}}"]).stdout
+    return "rootless" in ask(engine, "info", "--format", "{{.SecurityOptions}}", timeout_s=_ASK_S)[1]
 
 
 @contextlib.contextmanager
@@ -168,8 +195,8 @@ def _waiting(path: Path) -> Iterator[tuple[socket.socket, Path]]:
             path.unlink(missing_ok=True)
 
 
-async def _called(listening: socket.socket, client: Watched) -> socket.socket:
-    """The connection of the container; `StartFailed` where its engine ends first."""
+async def _called(listening: socket.socket, client: Watched, failed: Callable[[], StartFailed]) -> socket.socket:
+    """The connection of the container. Raises what has `failed` where its engine ends first."""
     called = asyncio.ensure_future(asyncio.get_running_loop().sock_accept(listening))
     ended = asyncio.ensure_future(client.gone())
     try:
@@ -178,7 +205,7 @@ async def _called(listening: socket.socket, client: Watched) -> socket.socket:
             connection = called.result()[0]
             connection.setblocking(False)
             return connection
-        raise StartFailed("the container did not start", fix="the engine's own words are in the log")
+        raise failed()
     finally:
         called.cancel()
         ended.cancel()
@@ -213,22 +240,12 @@ async def _see_off(child: Child, client: subprocess.Popen[bytes], watched: Watch
 
 def _end(engine: str, name: str, client: subprocess.Popen[bytes]) -> None:
     """Leave nothing of a container that was not taken on."""
-    _run([engine, "rm", "--force", name])
+    ask(engine, "rm", "--force", name, timeout_s=_ASK_S)
     try:
         client.wait(_ENDS_S)
     except subprocess.TimeoutExpired:
         client.kill()
         client.wait()
-
-
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    """What an engine answers; exit code 1 where it does not in time."""
-    try:
-        return subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_ASK_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return subprocess.CompletedProcess(command, 1, "", str(error))
 
 
 _tasks: set[asyncio.Task[Any]] = set()

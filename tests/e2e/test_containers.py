@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -23,7 +24,7 @@ import pytest
 from deployed import PEOPLE, iris_model, people_model
 from versions import NAMES, X
 from world import WAIT_S, until
-from yards import BASE, Engines, dockerd, engines
+from yards import BASE, Engines, dockerd, engines, full_base
 
 from autodeploy_magic.build import BuildRequest, Built, SubprocessRunner, build
 from autodeploy_magic.errors import InvalidOption, ShipFailed
@@ -31,12 +32,20 @@ from autodeploy_magic.ship.image.build import Job, run
 from autodeploy_magic.ship.image.run import Container, command
 from autodeploy_magic.ship.telling import read
 from autodeploy_magic.shipping import Image
-from autodeploy_magic.store import Store
+from autodeploy_magic.store import Store, file_sha256
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 MODULE = "SHIFT = 1.0\n\ndef shifted(table):\n    return table.assign(age=table['age'] + SHIFT)\n"
 TOKEN = "a-token-of-the-tests-0123456789"
+OWN = "localhost/bento:1"
+BENTOS_PYTHON = "/app/.venv/bin/python"
+INSTALLED = (
+    "import json, re\nfrom importlib.metadata import distributions\n"
+    "print(json.dumps([(re.sub('[-_.]+', '-', d.name).lower(), d.version) for d in distributions()]))"
+)
+NO_PACKAGES = re.compile(r"Failed to fetch|No solution found|dns error|Network connectivity is disabled")
+"""What uv says where it cannot have a package."""
 
 
 @pytest.fixture(scope="module")
@@ -147,14 +156,18 @@ class Served:
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=WAIT_S)
         until(self._ready)
 
-    def inside(self, code: str) -> str:
+    def inside(self, code: str, python: str = "python3.11") -> str:
         """What a line of Python says in the container."""
-        return self.yard.call("podman", "exec", self.id, "python3.11", "-c", code)
+        return self.yard.call("podman", "exec", self.id, python, "-c", code)
 
     def logs(self) -> list[dict[str, Any]]:
         words = ["podman", "logs", self.id]
         done = subprocess.run(words, capture_output=True, text=True, timeout=WAIT_S, check=True)
         return [json.loads(line) for line in (done.stdout + done.stderr).splitlines()]
+
+    def close(self) -> None:
+        self.client.close()
+        self.yard.call("podman", "rm", "--force", "--time", "0", self.id, check=False)
 
     def _ready(self) -> bool:
         try:
@@ -167,8 +180,7 @@ class Served:
 def served(yard: Engines, image: Image) -> Iterator[Served]:
     found = Served(yard, image.name)
     yield found
-    found.client.close()
-    yard.call("podman", "rm", "--force", "--time", "0", found.id, check=False)
+    found.close()
 
 
 def test_what_was_built_was_started_and_proved(image: Image, iris: Built, tmp_path: Path) -> None:
@@ -408,6 +420,42 @@ def test_docker_builds_it_and_runs_it(home: Store, iris: Built, yard: Engines, t
         assert checked("docker", found.name, X[:5].tolist())["predictions"] == iris_model().predict(X[:5]).tolist()
         left = subprocess.run(["docker", "ps", "-aq"], capture_output=True, text=True, timeout=WAIT_S, check=True)
         assert left.stdout == ""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_bentomls_own_image_is_proved_and_tells_what_is_in_it(
+    home: Store, iris: Built, yard: Engines, tmp_path: Path
+) -> None:
+    try:
+        found = containerize(home, iris, tmp_path, engine="podman", flavour="bento", base=full_base(yard), tag=OWN)
+    except ShipFailed as error:
+        if not NO_PACKAGES.search(error.why):
+            raise
+        pytest.skip(f"the packages of the Bento cannot be had here: {error.why[-400:]}")
+    assert (found.flavour, found.checked, found.rows) == ("bento", "started", len(X))
+    serving = Served(yard, OWN)
+    try:
+        asked = {"json": {"inputs": X.tolist()}, "headers": {"authorization": f"Bearer {TOKEN}"}}
+        answer = serving.client.post("/predict", **asked)  # type: ignore[arg-type]
+        assert answer.json()["predictions"] == iris_model().predict(X).tolist()
+        bill = json.loads(serving.inside("print(open('/app/sbom.cdx.json').read())", python=BENTOS_PYTHON))
+        installed = json.loads(serving.inside(INSTALLED, python=BENTOS_PYTHON))
+    finally:
+        serving.close()
+    listed = {one["purl"]: one for one in bill["components"] if one["type"] == "library"}
+    assert len(installed) > 30
+    assert {f"pkg:pypi/{name}@{number.replace('+', '%2B')}" for name, number in installed} == {
+        purl for purl in listed if not purl.startswith("pkg:pypi/autodeploy-magic@")
+    }
+    assert listed[f"pkg:pypi/bentoml@{dict(installed)['bentoml']}"]["properties"]  # the hash of what it has installed
+    assert bill["components"][0]["hashes"][0]["content"] == file_sha256(
+        home.folder("iris") / iris.version.model_path / "version.json"
+    )
+    left = yard.call("podman", "images", "--format", "{{.Repository}}:{{.Tag}}").split()
+    assert not [name for name in left if "-bento:" in name or "-base:latest" in name]
+    assert yard.left() == []
+    yard.call("podman", "rmi", OWN)
 
 
 def test_the_order_is_as_the_supervisor_writes_it(home: Store, iris: Built, tmp_path: Path) -> None:

@@ -3,14 +3,20 @@
 Over HTTP, and not by calling the app: so an event meets the very server, limits, drain and records that a request meets
 elsewhere, and costs a fifth of a millisecond more. The connection stays; the environment may be frozen between two
 events, and where the server has closed the connection meanwhile, it is made again.
+
+Told to end, it asks for no further event. The server ends at once where none is under way, else once its answer is sent
+(or `drain_s` has passed).
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import socket
+import threading
+from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
 
 import msgspec
@@ -30,6 +36,8 @@ log = logging.getLogger(__name__)
 
 SPARE_S = 0.3
 """So long before Lambda's deadline an answer is given up: a client is told in our words, and the environment lives."""
+ENDS_S = 5.0
+"""For the signal that this process has sent to itself to arrive."""
 _TRACE = "_X_AMZN_TRACE_ID"
 
 
@@ -43,6 +51,7 @@ def serve_lambda(given: Given) -> int:
     port = listening.getsockname()[1]
     spec = make_order(given, version, state, token_file=file, tls="")
     failed: list[BaseException] = []
+    end = _End()
 
     def answer(channel: socket.socket) -> None:
         try:
@@ -53,15 +62,46 @@ def serve_lambda(given: Given) -> int:
             return
         loop = _Loop(api, port)
         try:
-            while True:
-                loop.answer(api.next())
+            while invocation := api.next(end.told):
+                loop.answer(invocation)
         except (OSError, HTTPException) as error:  # Lambda is gone, or does not mean us any more
             failed.append(error)
             log.error("the runtime API does not answer: %s", error)
-        os.kill(os.getpid(), signal.SIGTERM)
+            if not end.is_told():
+                os.kill(os.getpid(), signal.SIGTERM)
+        loop.close()
+        end.asked_all()
 
-    code = serve_here(spec, [listening], answer)
+    code = serve_here(spec, [listening], answer, end.leave)
     return 1 if failed else code
+
+
+class _End:
+    """How the server that is told to end, and the thread that asks it, wait for one another. It is there until the
+    process ends.
+
+    `told` has something to read once the server is told.
+    """
+
+    def __init__(self) -> None:
+        self.told, self._tell = socket.socketpair()
+        self._go_on: Callable[[], object] = lambda: None
+        self._is_told = threading.Event()
+
+    def leave(self, go_on: Callable[[], object]) -> None:
+        """The server is told to end, and waits for `go_on`."""
+        self._go_on = go_on
+        self._is_told.set()
+        self._tell.sendall(b"\n")
+
+    def is_told(self) -> bool:
+        return self._is_told.is_set()
+
+    def asked_all(self) -> None:
+        """Nothing is asked of the server any more."""
+        self._is_told.wait(ENDS_S)
+        with contextlib.suppress(RuntimeError):  # its loop is closed: it did not wait any longer
+            self._go_on()
 
 
 class _Loop:
@@ -71,6 +111,10 @@ class _Loop:
         self._api = api
         self._port = port
         self._connection = HTTPConnection("127.0.0.1", port)
+
+    def close(self) -> None:
+        """Nothing is asked any more."""
+        self._connection.close()
 
     def answer(self, invocation: Invocation) -> None:
         """Answer one invocation, whatever it is."""

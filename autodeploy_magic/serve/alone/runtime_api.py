@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
+import select
+import socket
 import time
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
@@ -47,9 +49,20 @@ class RuntimeApi:
         # Waiting for the next event has no end; while it waits, the environment may be frozen.
         self._connection = HTTPConnection(address)
 
-    def next(self) -> Invocation:
-        """Wait for an invocation."""
-        status, headers, body = self._ask("GET", "/invocation/next")
+    def next(self, until: socket.socket) -> Invocation | None:
+        """Wait for an invocation; None where `until` has something to read, and none has come by then."""
+        if _readable(until, within_s=0):
+            return None
+        try:
+            self._send("GET", "/invocation/next")
+            come = _readable(self._connection.sock, until)
+            if self._connection.sock not in come:
+                self._connection.close()  # Lambda takes who hangs up for one that has ended, and hands out nothing
+                return None
+            status, headers, body = self._heard()
+        except (OSError, HTTPException):
+            self._connection.close()
+            raise
         if status != 200:
             raise HTTPException(f"the runtime API answered {status} where an invocation was asked for")
         try:
@@ -88,15 +101,28 @@ class RuntimeApi:
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, str], bytes]:
         try:
-            self._connection.request(
-                method, _ROOT + path, body, {"content-type": "application/json", **(headers or {})}
-            )
-            response = self._connection.getresponse()
-            found = {name.lower(): value for name, value in response.getheaders()}
-            return response.status, found, response.read()
+            self._send(method, path, body, headers)
+            return self._heard()
         except (OSError, HTTPException):
             self._connection.close()  # the next one begins anew
             raise
+
+    def _send(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> None:
+        self._connection.request(method, _ROOT + path, body, {"content-type": "application/json", **(headers or {})})
+
+    def _heard(self) -> tuple[int, dict[str, str], bytes]:
+        response = self._connection.getresponse()
+        found = {name.lower(): value for name, value in response.getheaders()}
+        return response.status, found, response.read()
+
+
+def _readable(*sockets: socket.socket, within_s: float | None = None) -> list[socket.socket]:
+    """Those of the sockets that have something to read, once one has; [] where none has by then."""
+    poll = select.poll()  # of a descriptor of any number
+    for each in sockets:
+        poll.register(each, select.POLLIN)
+    found = {number for number, _ in poll.poll(None if within_s is None else 1000 * within_s)}
+    return [each for each in sockets if each.fileno() in found]
 
 
 def tell_of_start(error: AutodeployError) -> None:

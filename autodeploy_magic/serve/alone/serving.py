@@ -7,8 +7,9 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autodeploy_magic.errors import InvalidOption
 from autodeploy_magic.serve.alone.environment import Given
@@ -18,11 +19,24 @@ from autodeploy_magic.serve.alone.ports import given_port, note_address
 from autodeploy_magic.serve.alone.resources import Resourced, watched
 from autodeploy_magic.serve.alone.sockets import listen
 
+if TYPE_CHECKING:
+    from autodeploy_magic.serve.worker import Leave
+
 __all__ = ["serve", "serve_here"]
 
 log = logging.getLogger(__name__)
 
 Companion = Callable[[socket.socket], None]
+
+_TLS_FIX = "set AUTODEPLOY_TLS_CERTIFICATE and AUTODEPLOY_TLS_KEY to PEM files that were made together"
+_TLS_FIXES = {
+    "Permission denied": f"let user {os.getuid()}, which the container runs as, read it: by its mode or its group"
+    " (Kubernetes: fsGroup, or the secret's defaultMode)",
+    "names no host": "bring one that names the host (openssl req … -addext subjectAltName=DNS:HOST)",
+    " ended on ": "bring one that is valid now",
+    " begins on ": "bring one that is valid now, or set this machine's clock",
+}
+"""What stands in an error of `tls` → what to do about it in an image."""
 
 COMPANION_S = 5.0
 """For what a companion still has to say when the worker has ended."""
@@ -31,6 +45,12 @@ COMPANION_S = 5.0
 def serve(given: Given, command: str = "") -> int:
     """Serve until told to stop, and return the exit code. Raises `AutodeployError` for what can be known before."""
     _check_tls(given)
+    if given.grpc_port and find_spec("h2") is None:
+        raise InvalidOption(
+            "AUTODEPLOY_GRPC_PORT is set, and the packages that gRPC needs are not here",
+            why="an image has them where its deployment had the gRPC port when it was built",
+            fix="deploy with --grpc and build the image again, or leave the variable out",
+        )
     version = read_version(given.model)
     listening = [listen(given.host, given.port, given_port(os.environ, command)[0])]
     if given.grpc_port:
@@ -44,11 +64,12 @@ def serve(given: Given, command: str = "") -> int:
     except OSError as error:
         log.warning("`health` has to go by the environment: %s", error)
     log.info(
-        "%s v%d on %s port %d%s",
+        "%s v%d on %s port %d%s%s",
         version.deployment,
         version.number,
         scheme,
         given.port,
+        f", and gRPC on port {given.grpc_port}" if given.grpc_port else "",
         "" if given.asks else ", and no token is asked for",
     )
     if given.workers == 1:
@@ -59,10 +80,16 @@ def serve(given: Given, command: str = "") -> int:
     return Crew(spec, listening, given.workers, version, Resourced(version.deployment, state)).run()
 
 
-def serve_here(spec: dict[str, Any], listening: list[socket.socket], companion: Companion | None = None) -> int:
+def serve_here(
+    spec: dict[str, Any],
+    listening: list[socket.socket],
+    companion: Companion | None = None,
+    leave: Leave | None = None,
+) -> int:
     """Be the worker that `spec` tells of; nobody has to let it serve. Must be called by the main thread.
 
-    `companion` is given the other end of the worker's channel, in a thread of its own, and lets it serve.
+    `companion` is given the other end of the worker's channel, in a thread of its own, and lets it serve. `leave` is
+    for one whose requests are to be answered before the server ends: see `serve.worker.main`.
     """
     from autodeploy_magic.serve.worker import main
 
@@ -74,7 +101,7 @@ def serve_here(spec: dict[str, Any], listening: list[socket.socket], companion: 
         if beside is not None:
             beside.start()
         with theirs:
-            code = main(spec, {"channel": theirs, "listen": [each.detach() for each in listening]})
+            code = main(spec, {"channel": theirs, "listen": [each.detach() for each in listening], "leave": leave})
         if beside is not None:
             beside.join(COMPANION_S)
     return code
@@ -89,8 +116,9 @@ def _check_tls(given: Given) -> None:
     try:
         tls.usable(tls.read(given.tls, Path()))
     except InvalidOption as error:
-        raise InvalidOption(
-            error.what,
-            why=error.why,
-            fix="set AUTODEPLOY_TLS_CERTIFICATE and AUTODEPLOY_TLS_KEY to PEM files that were made together",
-        ) from error
+        if " is encrypted" in error.what:
+            raise
+        fix = _TLS_FIXES.get(
+            next((words for words in _TLS_FIXES if words in f"{error.what} {error.why}"), ""), _TLS_FIX
+        )
+        raise InvalidOption(error.what, why=error.why, fix=fix) from error

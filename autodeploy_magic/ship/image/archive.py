@@ -19,11 +19,10 @@ from autodeploy_magic.ship.image.base import (
     LARGEST_RECORD,
     PLAIN,
     Base,
-    Blobs,
     base_of,
-    check_digest,
     sha256_of,
 )
+from autodeploy_magic.ship.image.blobs import Blobs, check_digest
 from autodeploy_magic.ship.image.layers import CHUNK, LEVEL, Hashed, Packed, digest_of
 from autodeploy_magic.ship.image.manifests import chosen
 
@@ -212,9 +211,8 @@ def _gzipped(path: Path, diff_id: str, blobs: Blobs) -> str:
         gzipped = gzip.GzipFile(filename="", mode="wb", compresslevel=LEVEL, fileobj=hashed, mtime=0)
         with gzipped, path.open("rb") as plain:
             shutil.copyfileobj(plain, gzipped, CHUNK)
-        stream.close()
-        os.replace(part, blobs.path(hashed.digest))
-    note.write_text(hashed.digest, "ascii")
+        blobs.put(hashed.digest, stream, part)
+    blobs.note(note.name, hashed.digest)
     return hashed.digest
 
 

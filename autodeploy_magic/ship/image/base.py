@@ -1,7 +1,8 @@
 """The image that a lean one stands on, had without an engine: from a file, or from a registry.
 
 A file is an OCI archive, what `docker save` or `podman save` wrote, a folder with an OCI layout, or a plain tar of a
-file system. Layers are kept by their digest (`installing.cache_folder`), and each is checked against it.
+file system. Layers are kept by their digest (`installing.cache_folder`), and each is checked against it; what has not
+been used for long gives way (`blobs`).
 """
 
 from __future__ import annotations
@@ -9,23 +10,19 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import re
-import shutil
 import tarfile
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from autodeploy_magic.disk import disk_full
 from autodeploy_magic.errors import ShipFailed
+from autodeploy_magic.ship.image.blobs import Blobs
 from autodeploy_magic.ship.image.installing import cache_folder
-from autodeploy_magic.ship.image.layers import CHUNK, Hashed, Packed
+from autodeploy_magic.ship.image.layers import Packed
 
-__all__ = ["Base", "Blobs", "Source", "base_of", "default_base", "is_path", "open_base"]
+__all__ = ["Base", "Source", "base_of", "default_base", "is_path", "open_base"]
 
 GZIPPED = "application/vnd.oci.image.layer.v1.tar+gzip"
 PLAIN = "application/vnd.oci.image.layer.v1.tar"
@@ -39,18 +36,21 @@ LARGEST_RECORD = 8 * 1024 * 1024
 
 _PYTHON = re.compile(r"(?:^|/)bin/python(3\.\d+)$")
 _MUSL = re.compile(r"(?:^|/)lib/ld-musl-")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Base:
-    """A base image. `digest` is its manifest's, "" where it has none; `config` its configuration, as OCI has it."""
+    """A base image. `digest` is its manifest's, "" where it has none; `config` its configuration, as OCI has it.
+
+    `blobs` is where its layers are: they stay there as long as this is held.
+    """
 
     name: str
     digest: str
     config: dict[str, Any]
     layers: tuple[Packed, ...]
     notes: tuple[str, ...] = field(default=())
+    blobs: Blobs | None = field(default=None, compare=False, repr=False)
 
     def history(self) -> list[dict[str, Any]]:
         """How it came to be: a line for each layer at least, where it tells itself."""
@@ -92,51 +92,9 @@ def open_base(wanted: str, *, python: str, platform: str) -> Base:
         from autodeploy_magic.ship.image.registries import pull
 
         found = pull(wanted, platform, blobs)
-    return _checked(found, python)
-
-
-class Blobs:
-    """Files by their digest. One that is there is whole."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def path(self, digest: str) -> Path:
-        return self.folder / check_digest(digest).removeprefix("sha256:")
-
-    def has(self, digest: str) -> bool:
-        file = self.path(digest)
-        if not file.is_file():
-            return False
-        os.utime(file)
-        return True
-
-    def keep(self, digest: str, source: IO[bytes], what: str) -> Path:
-        """Keep what `source` gives, whose digest must be that. Raises `ShipFailed` where it is not."""
-        with self.new() as (stream, path):
-            hashed = Hashed(stream)
-            shutil.copyfileobj(source, hashed, CHUNK)
-            if hashed.digest != digest:
-                raise ShipFailed(
-                    f"{what} is damaged",
-                    why=f"{digest[:19]}… was announced, and {hashed.digest[:19]}… is what came",
-                    fix="try again; if it is a file, save the image anew",
-                )
-            stream.close()
-            os.replace(path, self.path(digest))
-        return self.path(digest)
-
-    @contextmanager
-    def new(self) -> Iterator[tuple[IO[bytes], Path]]:
-        """A file to write, which is gone at the end unless it was moved to its place."""
-        with disk_full(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=self.folder, prefix=".new-")
-            try:
-                with os.fdopen(descriptor, "wb") as stream:
-                    yield stream, Path(name)
-            finally:
-                Path(name).unlink(missing_ok=True)
+    checked = replace(_checked(found, python), blobs=blobs)
+    blobs.prune()
+    return checked
 
 
 def base_of(name: str, digest: str, manifest: dict[str, Any], source: Source, blobs: Blobs, platform: str) -> Base:
@@ -238,13 +196,6 @@ def _look(layer: Packed) -> dict[str, Any] | None:
     with disk_full(known.parent):
         known.write_text(json.dumps(seen), "utf-8")
     return seen
-
-
-def check_digest(digest: str) -> str:
-    """Return a digest, which is to become a part of a path. Raises `ShipFailed` for anything else."""
-    if _DIGEST.fullmatch(digest):
-        return digest
-    raise ShipFailed(f"{digest[:80]!r} is not a digest that is known", why="only SHA-256 is", fix="save it anew")
 
 
 def sha256_of(data: bytes) -> str:

@@ -4,6 +4,8 @@ BentoML's recipe installs what the Bento wrote down with uv, which needs an engi
 given a copy of the Bento in a store of its own for the time of the build. In it two things are otherwise: the image
 that it stands on, which is ours to choose, and compilers, of which it installs 334 MB for wheels that need none.
 
+What is in it is known once it is built: its own Python lists its packages then, for the SBOM in the layer over it.
+
 uv's cache and what tells it where packages come from are mounted while it installs, where the engine can mount (Podman
 and Buildah): neither is in a layer afterwards.
 """
@@ -13,10 +15,12 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,13 +37,16 @@ from autodeploy_magic.ship.image.built import Base, build, find_base
 from autodeploy_magic.ship.image.containerfile import containerfile
 from autodeploy_magic.ship.image.context import ENTRY, Context, Part, environment_of, labels_of, python_of
 from autodeploy_magic.ship.image.engines import Chosen, environment
+from autodeploy_magic.ship.image.installing import cache_folder
+from autodeploy_magic.ship.image.inventory import inventory
 from autodeploy_magic.ship.image.known import inspect, remove
 from autodeploy_magic.ship.image.made import Made
 from autodeploy_magic.ship.image.said import explained
+from autodeploy_magic.ship.image.sbom import SBOM, write_sbom
 from autodeploy_magic.ship.image.stream import stream
 from autodeploy_magic.ship.telling import Telling
 
-__all__ = ["OfBento", "stage_bento"]
+__all__ = ["OfBento", "build_volumes", "stage_bento"]
 
 _PYTHON = "/app/.venv/bin/python"
 _PLACE = "/home/bentoml/bento"
@@ -66,7 +73,7 @@ def stage_bento(version: Version, folder: Path, settings: Mapping[str, Any], pla
         platform=platform,
         created=version.created_at,
         content=layers.content(folder, ["app"]),
-        notes=(*notes, "BentoML's own image: it holds all that the Bento asks for, and no list of its parts (SBOM)"),
+        notes=(*notes, "BentoML's own image: it holds all that the Bento asks for"),
     )
 
 
@@ -94,6 +101,7 @@ class OfBento:
                 fix="use --flavour lean, or an engine such as Podman",
             )
         self._chosen, self._reference, self._version, self._home = chosen, reference, version, home
+        self._job = job
         self._inner = f"localhost/{job}-bento:latest"
         self._base = find_base(chosen, base, job, platform, telling, ends)
 
@@ -106,6 +114,7 @@ class OfBento:
             known = inspect(engine, self._inner)
             if known is None:
                 raise ShipFailed(f"{engine} does not have what BentoML built", fix="use --flavour lean")
+            context = self._listed(context)
             file = work / "Containerfile"
             file.write_text(containerfile(context, self._inner), "utf-8")
             inner = Base(base.name, self._inner, known.digest, known.size_bytes)
@@ -121,13 +130,23 @@ class OfBento:
         del made
         remove(self._chosen.name, self._reference)
 
+    def _listed(self, context: Context) -> Context:
+        """The same with a list of what is in the image that BentoML built. Raises `ShipFailed`."""
+        model = self._home / "models" / self._version.bento.replace(":", "/")
+        found = inventory(self._chosen, self._inner, _PYTHON, self._job)
+        bill = context.root / SBOM
+        write_sbom(self._version, model, found, bill)
+        bill.chmod(0o644)
+        os.utime(bill, (layers.TIME, layers.TIME))
+        return replace(context, parts=(*context.parts, Part("bill", (SBOM,))))
+
     def _bentoml(self, work: Path, telling: Telling, ends: float) -> None:
         """Have BentoML build, in a process of its own whose words are told. Raises `ShipFailed`."""
         home = work / "bentoml"
         self._copy(home)
         options: dict[str, Any] = {}
         if self._chosen.name in ("podman", "buildah"):
-            options = {"pull_never": True, "force_rm": True, "format": ["docker"], "volume": _volumes(work)}
+            options = {"pull_never": True, "force_rm": True, "format": ["docker"], "volume": build_volumes(work)}
         spec = {"tag": self._version.bento, "engine": self._chosen.name, "image": self._inner, "options": options}
         words = [sys.executable, "-P", "-c", _BOOT, msgspec.json.encode(spec).decode()]
         package = str(Path(__file__).resolve().parents[3])
@@ -162,6 +181,7 @@ def child(text: str) -> int:
     """Build with BentoML, whose words go to standard error; the exit code. The process's whole work."""
     import bentoml.container
 
+    os.umask(0o022)  # the steps have it too, and another user runs what they install; the supervisor's is stricter
     spec = msgspec.json.decode(text, type=dict[str, Any])
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
     logging.getLogger("bentoml").setLevel(logging.INFO)
@@ -170,13 +190,14 @@ def child(text: str) -> int:
     return 0 if inspect(spec["engine"], spec["image"]) is not None else 1
 
 
-def _volumes(work: Path) -> list[str]:
+def build_volumes(work: Path) -> list[str]:
     """What uv is shown while it installs: its cache, where packages come from, and folders of wheels that are here."""
     found = []
     uv = find_uv()
     if uv:
         done = subprocess.run([uv, "cache", "dir"], capture_output=True, text=True, timeout=60, check=False)
         if done.returncode == 0 and (cache := Path(done.stdout.strip())).is_absolute():
+            cache = cache if _for_all(cache) else cache_folder() / "uv"
             cache.mkdir(parents=True, exist_ok=True)
             found.append(f"{cache}:{PurePosixPath('/root', '.cache', 'uv')}")
     words = [sys.executable, "-m", "pip", "config", "list"]
@@ -191,6 +212,12 @@ def _volumes(work: Path) -> list[str]:
     if certificates and Path(certificates).is_file():
         found.append(f"{Path(certificates).resolve()}:/etc/ssl/certs/ca-certificates.crt:ro")
     return found
+
+
+def _for_all(cache: Path) -> bool:
+    """Whether all may read what is installed from a cache of uv's: its files keep their modes, and who filled it may
+    have had a strict umask. The image's user could not start then."""
+    return all(file.stat().st_mode & stat.S_IROTH for file in cache.glob("archive-v*/*/*.dist-info/METADATA"))
 
 
 def _uv_toml(told: Mapping[str, str]) -> str:

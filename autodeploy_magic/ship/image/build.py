@@ -9,10 +9,12 @@ what a killed build has left in an engine, the next one of the same deployment r
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,14 +25,14 @@ from autodeploy_magic import settings
 from autodeploy_magic.build.clean import SubprocessRunner
 from autodeploy_magic.build.code_secrets import secret_names
 from autodeploy_magic.contracts import Version, decode
-from autodeploy_magic.errors import DiskFull, ShipFailed
+from autodeploy_magic.errors import DiskFull, InvalidOption, ShipFailed
 from autodeploy_magic.ship.image.archived import AsArchive
 from autodeploy_magic.ship.image.base import default_base
 from autodeploy_magic.ship.image.built import InEngine
 from autodeploy_magic.ship.image.context import Context, python_of, stage
 from autodeploy_magic.ship.image.engines import ARCHIVE, Chosen, choose
-from autodeploy_magic.ship.image.installing import here
-from autodeploy_magic.ship.image.known import sweep
+from autodeploy_magic.ship.image.installing import check_platform, here
+from autodeploy_magic.ship.image.known import clear, sweep
 from autodeploy_magic.ship.image.made import Made
 from autodeploy_magic.ship.image.run import shown
 from autodeploy_magic.ship.image.verify import CannotStart, Proof, Subject, outside, started
@@ -73,13 +75,20 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def platform(self) -> str:
-        """What the image is to run on: what this machine is, unless somebody said otherwise."""
-        return self.wanted.platform or here() or "linux/amd64"
+        """What the image is to run on: what this machine is, unless somebody said otherwise. Raises `InvalidOption`."""
+        return check_platform(self.wanted.platform or here() or "linux/amd64")
 
     @property
     def reference(self) -> str:
         """What the image is called. Raises `InvalidOption` for what cannot name one."""
-        return check_reference(self.wanted.tag or f"{self.name}:v{self.version}")
+        name = check_reference(self.wanted.tag or f"{self.name}:v{self.version}")
+        if "@" in name:
+            raise InvalidOption(
+                f"{name!r} cannot name an image that is to be built",
+                why="its digest is known when it has been built",
+                fix=f"leave the digest out: {name.partition('@')[0]}",
+            )
+        return name
 
 
 class Way(Protocol):
@@ -104,17 +113,34 @@ def run(spec: dict[str, Any]) -> dict[str, Any]:
         version = decode(Version, (Path(job.model) / "version.json").read_bytes(), source=job.model)
         chosen = choose(job.wanted.engine or str(settings.get("image_engine")))
         flavour: Flavour = job.wanted.flavour or "lean"
-        telling.line(f"{job.reference}: {flavour}, with {chosen.name}")
-        way = _checked(job, version, chosen, flavour, telling, ends)
-        context = _staged(job, version, flavour)
-    with telling.step("build"):
-        made = way.make(context, Path(job.work), telling, ends)
+        telling.line(f"{job.reference}: {flavour} for {job.platform}, with {chosen.name}")
+        with _nothing_left(chosen, job):
+            way = _checked(job, version, chosen, flavour, telling, ends)
+            context = _staged(job, version, flavour, telling)
+    made: Made | None = None
     try:
+        with _nothing_left(chosen, job), telling.step("build"):
+            made = way.make(context, Path(job.work), telling, ends)
         with telling.step("verify"):
             proof = _proved(job, version, chosen, context, made, telling, ends)
+        return _described(job, version, chosen, flavour, context, made, proof, began)
     except BaseException:
-        way.discard(made)
+        if made is not None:
+            way.discard(made)
         raise
+
+
+def _described(
+    job: Job,
+    version: Version,
+    chosen: Chosen,
+    flavour: Flavour,
+    context: Context,
+    made: Made,
+    proof: Proof,
+    began: float,
+) -> dict[str, Any]:
+    """What is known of an image that was proved: a `shipping.Image`, as JSON values."""
     image = Image(
         deployment=job.name,
         version=version.number,
@@ -141,6 +167,16 @@ def run(spec: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
+@contextlib.contextmanager
+def _nothing_left(chosen: Chosen, job: Job) -> Iterator[None]:
+    """Whatever breaks a build off, no container of it and no image that it had for a while stays in the engine."""
+    try:
+        yield
+    except BaseException:
+        clear(chosen.name, job.key)
+        raise
+
+
 def _checked(job: Job, version: Version, chosen: Chosen, flavour: Flavour, telling: Telling, ends: float) -> Way:
     """How the image will be made, once all is known to be there. Raises `ShipFailed` or `InvalidOption`."""
     reference, python = job.reference, python_of(version)
@@ -164,7 +200,7 @@ def _archive(job: Job) -> Path:
     return folder / f"{job.name}-v{job.version}.oci.tar"
 
 
-def _staged(job: Job, version: Version, flavour: Flavour) -> Context:
+def _staged(job: Job, version: Version, flavour: Flavour, telling: Telling) -> Context:
     """Lay the image out, without what looks like a secret. Raises `ShipFailed` or `DiskFull`."""
     secret = sorted(secret_names({name: str(value) for name, value in job.settings.items()}))
     kept = {name: value for name, value in job.settings.items() if name not in secret}
@@ -183,6 +219,7 @@ def _staged(job: Job, version: Version, flavour: Flavour) -> Context:
             platform=job.platform,
             settings=kept,
             grpc=job.grpc,
+            tell=telling.line,
         )
     if not secret:
         return context

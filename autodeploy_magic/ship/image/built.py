@@ -17,10 +17,10 @@ from autodeploy_magic.ship.image.base import is_path
 from autodeploy_magic.ship.image.containerfile import containerfile
 from autodeploy_magic.ship.image.context import Context
 from autodeploy_magic.ship.image.engines import Chosen, ask, environment
-from autodeploy_magic.ship.image.known import Known, inspect, remove, tag
+from autodeploy_magic.ship.image.known import Known, inspect, nameless, remove, tag
 from autodeploy_magic.ship.image.layers import TIME
 from autodeploy_magic.ship.image.made import Made
-from autodeploy_magic.ship.image.said import explained
+from autodeploy_magic.ship.image.said import explained, is_contested
 from autodeploy_magic.ship.image.stream import stream
 from autodeploy_magic.ship.telling import Telling
 
@@ -147,19 +147,38 @@ def build(
     scratch = containerfile.parent / "tmp"
     scratch.mkdir(exist_ok=True)
     variables = {**backend.env, **environment(), **_variables(chosen.name), "TMPDIR": str(scratch)}
-    code, output = stream(words, telling, timeout_s=max(ends - time.monotonic(), 1), env=variables, cwd=context)
-    if code:
-        raise explained(chosen.name, output, f"{chosen.name} could not build {reference}", base=base.name)
-    known = inspect(chosen.name, reference)
+    try:
+        for again in (True, False):
+            code, output = stream(words, telling, timeout_s=max(ends - time.monotonic(), 1), env=variables, cwd=context)
+            if not (code and again and is_contested(output)):
+                break
+            telling.line(f"{chosen.name} was disturbed by another of its commands: once more")
+        if code:
+            _take_back(chosen.name, reference, before)
+            raise explained(chosen.name, output, f"{chosen.name} could not build {reference}", base=base.name)
+        known = inspect(chosen.name, reference)
+    except KeyboardInterrupt:
+        _take_back(chosen.name, reference, before)
+        raise
     if known is None and chosen.engine.lists:
         raise ShipFailed(
             f"{chosen.name} built {reference}, and does not have it",
             why="\n".join(output.splitlines()[-5:]),
             fix="`--engine` names another engine",
         )
-    if before is not None and known is not None and before.id != known.id:
+    if before is not None and known is not None and before.id in nameless(chosen.name):
         remove(chosen.name, before.id)  # without its name nobody finds it any more
     return known
+
+
+def _take_back(engine: str, reference: str, before: Known | None) -> None:
+    """Have the name mean again what it meant `before`: the engine may have been through when it was broken off."""
+    known = inspect(engine, reference)
+    if known is None or (before is not None and before.id == known.id):
+        return
+    remove(engine, reference)
+    if before is not None:
+        tag(engine, before.id, reference)
 
 
 def _options(engine: str, reference: str, containerfile: Path) -> dict[str, Any]:

@@ -16,20 +16,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from autodeploy_magic import settings as knobs
 from autodeploy_magic.build.environment.system import debian_packages
 from autodeploy_magic.build.source import copy_serving_files
 from autodeploy_magic.contracts import CleanRunner, Version
 from autodeploy_magic.disk import disk_full
-from autodeploy_magic.errors import InvalidOption
 from autodeploy_magic.formats import format_of
 from autodeploy_magic.ship.image import layers
-from autodeploy_magic.ship.image.installing import PLATFORMS, compiles, install
+from autodeploy_magic.ship.image.installing import Tell, check_platform, compiles, install
 from autodeploy_magic.ship.image.packages import needed
-from autodeploy_magic.ship.image.sbom import write_sbom
-from autodeploy_magic.ship.text import check_text, one_line
+from autodeploy_magic.ship.image.sbom import SBOM, distributions, write_sbom
+from autodeploy_magic.ship.text import check_text, holds_secret, one_line
 from autodeploy_magic.shipping import APP_USER, PORT
 
 __all__ = ["Context", "Part", "environment_of", "labels_of", "python_of", "stage"]
@@ -95,20 +93,25 @@ def stage(
     platform: str = "linux/amd64",
     settings: Mapping[str, Any] | None = None,
     grpc: bool = False,
+    tell: Tell = lambda line: None,
 ) -> Context:
     """Lay out the image of the version in the folder `model` in `folder`, which is empty.
 
     `record` is the folder with all rows that verified it; `settings` are those of its deployment, `grpc` whether that
-    has the gRPC port. Raises `InvalidOption` for a platform or a value that cannot be, `ShipFailed` or `DiskFull`.
+    has the gRPC port; `tell` is given lines of what takes long. Raises `InvalidOption` for a platform or a value that
+    cannot be, `ShipFailed` or `DiskFull`.
     """
-    if platform not in PLATFORMS:
-        raise InvalidOption(f"images are not made for {platform!r}", fix=f"use {' or '.join(PLATFORMS)}")
+    check_platform(platform)
     python = python or python_of(version)
     settings = knobs.of_workers(settings or {})
     features = [*(["grpc"] if grpc else []), *(["otlp_endpoint"] if settings.get("otlp_endpoint") else [])]
     env, notes = environment_of(settings, version)
+    if grpc:
+        notes += ("gRPC has a port where AUTODEPLOY_GRPC_PORT names one: set it where the image runs, and publish it",)
+    tell("replaying the sample, to see which packages it needs")
     found = needed(version, model, record, runner, features)
-    packages = install(found, python, platform, runner, whole=_has_code(version))
+    tell(f"{len(found.pins)} packages: {', '.join(found.pins)}")
+    packages = install(found, python, platform, runner, whole=_has_code(version), tell=tell)
     app = folder / "app"
     with disk_full(folder):
         app.mkdir(parents=True)
@@ -119,16 +122,16 @@ def stage(
             runner.run(_COMPILE, {"folder": str(app / "autodeploy"), "inside": "/app/autodeploy"})
         else:
             notes += (f"nothing is compiled ahead, since there is no Python {python} here: it starts a little later",)
-        write_sbom(version, app / "model", app / "packages", app / "sbom.cdx.json")
+        write_sbom(version, app / "model", distributions(app / "packages"), folder / SBOM)
     for part in ("autodeploy", "model"):
         layers.normalise(app / part)
-    for path in (app / "sbom.cdx.json", app, folder):
+    for path in (folder / SBOM, app, folder):
         os.chmod(path, 0o644 if path.is_file() else 0o755)
         os.utime(path, (layers.TIME, layers.TIME))
     parts = (
         Part("packages", ("app/packages",), packages.key),
         Part("ours", ("app/autodeploy",)),
-        Part("model", ("app/model", "app/sbom.cdx.json")),
+        Part("model", ("app/model", SBOM)),
     )
     return Context(
         root=folder,
@@ -198,8 +201,8 @@ def environment_of(settings: Mapping[str, Any], version: Version) -> tuple[dict[
             continue
         if knob.unit == "path":
             notes.append(f"{name} names a file of this machine: mount it, and set {knob.env}")
-        elif _is_secret(value):
-            notes.append(f"{name} holds a password, which an image does not: set {knob.env} where it runs")
+        elif holds_secret(value):
+            notes.append(f"{name} holds a password or a key, which an image does not: set {knob.env} where it runs")
         else:
             env[knob.env] = check_text(str(value).lower() if isinstance(value, bool) else str(value), name)
     libraries = version.environment.system_libraries
@@ -207,17 +210,3 @@ def environment_of(settings: Mapping[str, Any], version: Version) -> tuple[dict[
         packages = " ".join(debian_packages(libraries)) or "the packages that have them"
         notes.append(f"it loads {', '.join(libraries)}, which slim base images lack: use one with {packages}")
     return env, tuple(notes)
-
-
-def _is_secret(value: Any) -> bool:
-    """Whether a value is an address with a password or a key in it."""
-    if not isinstance(value, str) or "://" not in value:
-        return False
-    for part in value.split(","):
-        try:
-            address = urlsplit(part.strip())
-            if address.password or address.username or address.query:
-                return True
-        except ValueError:
-            return True
-    return False

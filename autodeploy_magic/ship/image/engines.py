@@ -9,20 +9,44 @@ daemon may not run, or not be ours to use. So each is asked something that only 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from autodeploy_magic.errors import AutodeployError, ShipFailed
 from autodeploy_magic.ship.image.said import explained
 
-__all__ = ["ARCHIVE", "ENGINES", "Chosen", "Engine", "ask", "choose", "engine_for", "engines", "health"]
+__all__ = [
+    "ARCHIVE",
+    "ENGINES",
+    "Chosen",
+    "Engine",
+    "Health",
+    "answers",
+    "ask",
+    "choose",
+    "engine_for",
+    "engines",
+    "health",
+]
 
 ARCHIVE = "archive"
 _ANSWERS_S = 30.0
 """How long an engine may take to say how it is: the first call of a rootless one sets much up."""
+_PODMAN = ("using podman", "*define.Info")
+"""What Podman says where it is called docker: of itself, or of what only Docker knows."""
+_UNKNOWN = "<no value>"
+"""What Go's templates put in the place of what the engine does not know."""
+_VFS = (
+    '{engine} keeps images with the driver vfs, which copies all files for each layer: `driver = "overlay"` below'
+    " `[storage]` in ~/.config/containers/storage.conf is faster and takes less space (its images are made anew then)"
+)
 
 
 @dataclass(frozen=True)
@@ -30,8 +54,10 @@ class Engine:
     """What an engine can do besides building. `ask` is answered only where it works.
 
     `starts` says that it runs containers; `steps_in` that it runs a command in the files of an image and no more.
-    `loads` says that it takes an OCI archive into its images. `stores` says that `ask` is answered with the folder that
-    its images are in.
+    `loads` says that it takes an OCI archive into its images. `stores` says that the first line that answers `ask` is
+    the folder that its images are in; the second is the driver that keeps them, the third the engine's version.
+    `least` is the first version that knows all that it is asked. `where` are the variables that say where its daemon
+    is.
     """
 
     name: str
@@ -40,6 +66,8 @@ class Engine:
     steps_in: bool = False
     loads: bool = False
     stores: bool = False
+    least: tuple[int, ...] = ()
+    where: tuple[str, ...] = ()
 
     @property
     def lists(self) -> bool:
@@ -50,10 +78,31 @@ class Engine:
 ENGINES: dict[str, Engine] = {
     engine.name: engine
     for engine in (
-        Engine("docker", ("info", "--format", "{{.DockerRootDir}}"), starts=True, stores=True),
-        Engine("podman", ("info", "--format", "{{.Store.GraphRoot}}"), starts=True, loads=True, stores=True),
+        Engine(
+            "docker",
+            ("info", "--format", "{{.DockerRootDir}}\n{{.Driver}}\n{{.ServerVersion}}"),
+            starts=True,
+            stores=True,
+            least=(18, 9),
+            where=("DOCKER_HOST", "DOCKER_CONTEXT"),
+        ),
+        Engine(
+            "podman",
+            ("info", "--format", "{{.Store.GraphRoot}}\n{{.Store.GraphDriverName}}\n{{.Version.Version}}"),
+            starts=True,
+            loads=True,
+            stores=True,
+            least=(3, 0),
+            where=("CONTAINER_HOST", "CONTAINER_CONNECTION"),
+        ),
         Engine("nerdctl", ("info", "--format", "{{.ServerVersion}}"), starts=True, loads=True),
-        Engine("buildah", ("info", "--format", "{{.store.GraphRoot}}"), steps_in=True, loads=True, stores=True),
+        Engine(
+            "buildah",
+            ("info", "--format", "{{.store.GraphRoot}}\n{{.store.GraphDriverName}}"),
+            steps_in=True,
+            loads=True,
+            stores=True,
+        ),
         Engine("buildctl", ("debug", "workers")),
     )
 }
@@ -77,6 +126,14 @@ class Chosen:
         return ENGINES.get(self.name) or Engine(self.name, ())
 
 
+@dataclass(frozen=True)
+class Health:
+    """What an engine that works says of itself: where its images are, None where it does not tell; `notes` on it."""
+
+    store: Path | None = None
+    notes: tuple[str, ...] = ()
+
+
 def engines() -> tuple[str, ...]:
     """The engines that are installed. Starts nothing, and imports nothing."""
     return tuple(name for name in ENGINES if shutil.which(name))
@@ -95,7 +152,8 @@ def choose(wanted: str = "") -> Chosen:
     if wanted == ARCHIVE:
         return Chosen(ARCHIVE)
     if wanted:
-        return Chosen(wanted, health(wanted))
+        well = health(wanted)
+        return Chosen(wanted, well.store, well.notes)
     found = engines()
     if not found:
         note = f"no container engine is installed (looked for {', '.join(ENGINES)}), so an OCI archive was written;"
@@ -104,7 +162,9 @@ def choose(wanted: str = "") -> Chosen:
     problems: list[ShipFailed] = []
     for name in found:
         try:
-            return Chosen(name, health(name), tuple(f"{error.what}; {name} was used" for error in problems))
+            well = health(name)
+            passed_over = tuple(f"{error.what}; {name} was used" for error in problems)
+            return Chosen(name, well.store, (*passed_over, *well.notes))
         except ShipFailed as error:
             error.details["engine"] = name
             problems.append(error)
@@ -117,28 +177,59 @@ def choose(wanted: str = "") -> Chosen:
     )
 
 
-def health(name: str) -> Path | None:
-    """Where the images of an engine are that works; None where it does not tell. Raises `ShipFailed` for any other."""
-    engine = ENGINES.get(name)
-    if engine is None:
+def health(name: str) -> Health:
+    """What an engine says of itself that works. Raises `ShipFailed` for any other."""
+    if name not in ENGINES:
         _registered(name)
-        return None
+        return Health()
+    found = answers(name)
+    _trust_bentoml(name)
+    return found
+
+
+def answers(name: str, *, archive: bool = True) -> Health:
+    """What one of `ENGINES` says of itself. Raises `ShipFailed` where it is missing, does not work, or is too old.
+
+    `archive` says that an OCI archive would do as well as what it is asked for. Builds nothing, and asks no BentoML.
+    """
+    engine = ENGINES[name]
+    instead = f"; or --engine {ARCHIVE}, which needs no engine" if archive else ""
     if not shutil.which(name):
         others = engines()
         raise ShipFailed(
             f"{name} is not installed",
             why="it is not on the PATH of the background process",
-            fix=f"use {others[0]}, or install {name}" if others else f"install {name}, or use --engine {ARCHIVE}",
+            fix=(f"use {others[0]}, or install {name}" if others else f"install {name}") + instead,
             kind="missing",
         )
     code, output, errors = ask(name, *engine.ask, timeout_s=_ANSWERS_S)
-    if code == 0 and "podman" in errors.lower() and name != "podman":
-        code = 1  # Podman by the name of docker: it is asked as what it is
+    if name == "docker" and any(word in errors for word in _PODMAN):
+        raise ShipFailed(
+            "docker is Podman by another name here",
+            why=errors.strip(),
+            fix=f"use podman, by that name{instead}",
+            kind="podman",
+        )
     if code:
-        raise explained(name, errors or output, f"{name} is installed and does not answer")
-    _trust_bentoml(name)
-    store = Path(output.strip()) if engine.stores else None
-    return store if store is not None and store.is_dir() else None
+        at = next((f"{one}={_shown(os.environ[one])}" for one in engine.where if os.environ.get(one)), "")
+        error = explained(name, errors or output, f"{name} is installed and does not answer", at=at, archive=archive)
+        if not error.details["kind"]:
+            error.fix = f"`{name} {engine.ask[0]}` in a terminal says more{instead}"
+        raise error
+    lines = [*output.strip().splitlines(), "", "", ""]
+    folder, driver, version = (lines[0] if engine.stores else ""), lines[1].strip(), lines[2].strip()
+    number = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    if _UNKNOWN in output or (number and number < engine.least):
+        least = ".".join(str(part) for part in engine.least)
+        raise ShipFailed(
+            f"{name} is too old" + (f": {version}" if number else ""),
+            why=f"what it is asked to do needs {least} or newer" if least else "it does not know what it is asked",
+            fix=f"update {name}, or use another engine{instead}",
+            kind="old",
+        )
+    store = Path(folder) if folder else None
+    notes = (_VFS.format(engine=name),) if driver == "vfs" and name != "docker" else ()
+    return Health(store if store is not None and store.is_dir() else None, notes)
 
 
 def ask(name: str, *words: str, timeout_s: float, stdin: bytes = b"") -> tuple[int, str, str]:
@@ -146,16 +237,36 @@ def ask(name: str, *words: str, timeout_s: float, stdin: bytes = b"") -> tuple[i
 
     One that takes longer is ended: its code is 124. Nothing of it outlives the call.
     """
+    piped = subprocess.PIPE
     try:
-        done = subprocess.run(
-            [name, *words], input=stdin, capture_output=True, timeout=timeout_s, env=environment(), check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        said = (error.stderr or b"").decode("utf-8", "replace")
-        return 124, "", f"{said}\n`{name} {words[0]}` did not answer within {timeout_s:g} s"
+        process = subprocess.Popen([name, *words], stdin=piped, stdout=piped, stderr=piped, env=environment())
     except OSError as error:
         return 126, "", f"{name} could not be started: {error}"
-    return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+    with process:
+        try:
+            output, errors = process.communicate(stdin, timeout=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            _end(process)
+            said = (error.stderr or b"").decode("utf-8", "replace")
+            return 124, "", f"{said}\n`{name} {words[0]}` did not answer within {timeout_s:g} s"
+        except BaseException:
+            _end(process)
+            raise
+    return process.returncode, output.decode("utf-8", "replace"), errors.decode("utf-8", "replace")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill an engine's command with what it has started: it may be a script around the engine."""
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                child.kill()
+    process.kill()
+
+
+def _shown(address: str) -> str:
+    """Where a daemon is, without what is a secret of the address."""
+    return re.sub(r"(?<=://)[^/\s@]*:[^/\s@]*(?=@)", "***", address)
 
 
 def environment() -> dict[str, str]:

@@ -16,7 +16,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from email.parser import HeaderParser
 from pathlib import Path
@@ -25,12 +26,14 @@ from autodeploy_magic.build.environment.installed import canonical
 from autodeploy_magic.build.environment.installer import find_uv, pip_environment, uv_environment
 from autodeploy_magic.contracts import CleanRunner
 from autodeploy_magic.disk import disk_full
-from autodeploy_magic.errors import ShipFailed
+from autodeploy_magic.errors import InvalidOption, ShipFailed
 from autodeploy_magic.ship.image.layers import normalise
 from autodeploy_magic.ship.image.packages import Needed
 from autodeploy_magic.ship.image.slim import SLIM, slim
 
-__all__ = ["PLATFORMS", "Installed", "cache_folder", "compiles", "here", "install"]
+__all__ = ["PLATFORMS", "Installed", "cache_folder", "check_platform", "compiles", "here", "install"]
+
+Tell = Callable[[str], object]
 
 PLATFORMS = {"linux/amd64": ("x86_64-manylinux_2_28", "x86_64"), "linux/arm64": ("aarch64-manylinux_2_28", "aarch64")}
 """Platform of an image → what uv calls it, and the machine. Debian, Ubuntu and the RHEL family have that glibc or a
@@ -38,6 +41,9 @@ newer one."""
 
 KEPT = 4
 """Sets of installed packages that are kept."""
+_NEW = ".new-"
+_LEFT_S = 86400.0
+"""A set that was begun so long ago is of a build that was killed."""
 _LINES = 12
 
 
@@ -53,6 +59,13 @@ class Installed:
     notes: tuple[str, ...] = ()
 
 
+def check_platform(platform: str) -> str:
+    """Return a platform that images are made for. Raises `InvalidOption`."""
+    if platform not in PLATFORMS:
+        raise InvalidOption(f"images are not made for {platform!r}", fix=f"use {' or '.join(PLATFORMS)}")
+    return platform
+
+
 def here() -> str:
     """The platform that this machine would run images of, "" where it is none that is known."""
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(os.uname().machine, os.uname().machine)
@@ -66,10 +79,13 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("autodeploy_magic")) / "images"
 
 
-def install(needed: Needed, python: str, platform: str, runner: CleanRunner, *, whole: bool) -> Installed:
+def install(
+    needed: Needed, python: str, platform: str, runner: CleanRunner, *, whole: bool, tell: Tell = lambda line: None
+) -> Installed:
     """The needed packages for Python `python` ("3.11") on `platform` ("linux/amd64"), from what is kept or anew.
 
-    `whole` keeps also the parts of libraries that only a person's own code could use. Raises `ShipFailed`, `DiskFull`.
+    `whole` keeps also the parts of libraries that only a person's own code could use. `tell` is given lines of what
+    takes long. Raises `ShipFailed`, `DiskFull`.
     """
     told: dict[str, object] = {
         "pins": needed.pins,
@@ -82,10 +98,13 @@ def install(needed: Needed, python: str, platform: str, runner: CleanRunner, *, 
     place = cache_folder() / "packages" / key
     if place.is_dir():
         os.utime(place)
+        tell("they are here, of an earlier build")
     else:
         with disk_full(place.parent):
             place.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=place.parent, prefix=".new-") as folder:
+            _forget_left(place.parent)
+            tell(f"installing them for Python {python} on {platform}, and compiling them")
+            with tempfile.TemporaryDirectory(dir=place.parent, prefix=_NEW) as folder:
                 _fill(Path(folder), needed, python, platform, runner, whole=whole)
                 with contextlib.suppress(OSError):  # another build has put the same there meanwhile
                     Path(folder).rename(place)
@@ -179,6 +198,7 @@ def _run(command: list[str], timeout_s: float, environment: Mapping[str, str]) -
             stderr=subprocess.STDOUT,
             env=dict(environment),
             start_new_session=True,
+            umask=0o022,  # what uv keeps is installed into images too, where another user reads it
         )
         try:
             code = process.wait(timeout_s)
@@ -222,6 +242,14 @@ def _built(target: Path) -> list[str]:
     tag = re.compile(r"^Tag: .*-linux_\w+$", re.MULTILINE)
     found = (file for file in target.glob("*.dist-info/WHEEL") if tag.search(file.read_text("utf-8", "replace")))
     return sorted(file.parent.name.removesuffix(".dist-info") for file in found)
+
+
+def _forget_left(folder: Path) -> None:
+    """Remove what builds that were killed had begun; not what another one is at."""
+    for entry in folder.glob(f"{_NEW}*"):
+        with contextlib.suppress(OSError):
+            if entry.stat().st_mtime < time.time() - _LEFT_S:
+                shutil.rmtree(entry, ignore_errors=True)
 
 
 def _forget_old(folder: Path) -> None:

@@ -10,9 +10,17 @@ import msgspec
 from autodeploy_magic.ship.image.engines import ENGINES, ask
 from autodeploy_magic.ship.image.run import JOB
 
-__all__ = ["Known", "inspect", "remove", "sweep", "tag"]
+__all__ = ["Known", "clear", "inspect", "nameless", "remove", "sweep", "tag"]
 
 ASK_S = 60.0
+_LIKE_PODMAN = {
+    "podman": ("ps", "--all", "--external", "--no-trunc", "--format", "{{.ID}} {{.ImageID}} {{.Names}}"),
+    "buildah": (
+        *("containers", "--all", "--noheading", "--notruncate"),
+        *("--format", "{{.ContainerID}} {{.ImageID}} {{.ContainerName}}"),
+    ),
+}
+"""What lists the containers of those that build in containers: container, image, name."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +44,11 @@ def inspect(engine: str, reference: str) -> Known | None:
     code, output, _ = ask(engine, *words, reference, timeout_s=ASK_S)
     if code:
         return None
-    found: Any = msgspec.json.decode(output.encode())
-    return _of_buildah(found) if engine == "buildah" else _of_others(found[0])
+    try:
+        found: Any = msgspec.json.decode(output.encode())
+        return _of_buildah(found) if engine == "buildah" else _of_others(found[0])
+    except (msgspec.DecodeError, LookupError, AttributeError, TypeError):
+        return None  # nothing that an engine says of an image
 
 
 def tag(engine: str, reference: str, name: str) -> bool:
@@ -54,27 +65,52 @@ def remove(engine: str, reference: str) -> None:
         ask(engine, *further, timeout_s=ASK_S)
 
 
+def nameless(engine: str) -> list[str]:
+    """The ids of the images that have no name, and that no other stands on."""
+    _, output, _ = ask(engine, "images", "--quiet", "--no-trunc", "--filter", "dangling=true", timeout_s=ASK_S)
+    return list(dict.fromkeys(map(_digest, output.split())))
+
+
 def sweep(engine: str, job: str) -> None:
     """Remove what a build that was killed has left of `job`: containers of its name or label.
 
-    Podman and Buildah build in a container that is called after the image that it stands on, and leave it where they
-    are killed. Docker and containerd tidy up themselves.
+    Podman and Buildah build in a container that is called after the image that it stands on, or by the id of the step
+    before, and leave it where they are killed. Docker and containerd tidy up themselves.
     """
     if engine in ("podman", "docker", "nerdctl"):
         _, output, _ = ask(engine, "ps", "--all", "--quiet", "--filter", f"label={JOB}={job}", timeout_s=ASK_S)
         if found := output.split():
             ask(engine, "rm", "--force", *found, timeout_s=ASK_S)
-    if engine == "podman":
-        _, output, _ = ask(engine, "ps", "--all", "--external", "--quiet", "--filter", f"name={job}", timeout_s=ASK_S)
-        for one in output.split():
-            ask(engine, "rm", "--force", one, timeout_s=ASK_S)
-    if engine == "buildah":
-        form = "{{.ContainerID}} {{.ContainerName}}"
-        _, output, _ = ask(engine, "containers", "--all", "--noheading", "--format", form, timeout_s=ASK_S)
-        for line in output.splitlines():
-            container, _, name = line.partition(" ")
-            if job in name:
-                ask(engine, "rm", container, timeout_s=ASK_S)
+    if engine not in _LIKE_PODMAN:
+        return
+    _, output, _ = ask(engine, *_LIKE_PODMAN[engine], timeout_s=ASK_S)
+    for line in output.splitlines():
+        container, image, name = (*line.split(maxsplit=2), "", "", "")[:3]
+        if job in name or (name.startswith(f"{image[:12]}-working") and _stands_on(engine, image, job)):
+            ask(engine, "rm", *(["--force"] if engine == "podman" else []), container, timeout_s=ASK_S)
+
+
+def _stands_on(engine: str, image: str, job: str) -> bool:
+    """Whether an image, or one that is left of a step, was built by `job`: what it stands on is called after that."""
+    words = ("inspect", "--type", "image") if engine == "buildah" else ("image", "inspect")
+    return f"FROM localhost/{job}-" in ask(engine, *words, image, timeout_s=ASK_S)[1]
+
+
+def clear(engine: str, job: str) -> None:
+    """Remove what a build of `job` that was broken off has left: containers, and the images that it had for a while.
+
+    Podman and Buildah keep an image for each step that was through. Those say what they stand on, which is called after
+    the job; one that others stand on stays.
+    """
+    sweep(engine, job)
+    if engine not in _LIKE_PODMAN:
+        return
+    for image in nameless(engine):
+        if _stands_on(engine, image, job):
+            remove(engine, image)
+    for name in (f"localhost/{job}-base:latest", f"localhost/{job}-bento:latest"):
+        if inspect(engine, name) is not None:
+            remove(engine, name)
 
 
 def _of_others(found: dict[str, Any]) -> Known:

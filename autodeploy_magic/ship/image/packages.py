@@ -22,10 +22,14 @@ from autodeploy_magic.contracts import CleanRunner, Version
 from autodeploy_magic.errors import AutodeployError, ShipFailed
 from autodeploy_magic.formats import format_of
 
-__all__ = ["ROAD", "Needed", "can_move", "needed"]
+__all__ = ["CODE", "ROAD", "Needed", "can_move", "needed"]
 
 ROAD = ("msgspec", "numpy", "uvicorn", "uvloop", "httptools", "prometheus_client", "psutil", "packaging")
 """What a worker imports whatever its model is."""
+
+CODE = ("cloudpickle", "typing_extensions")
+"""What pickled code and modules of one's own may import that the clean process of a replay has imported by itself: it
+cannot tell."""
 
 FEATURES = {
     "grpc": ("h2", "protobuf"),
@@ -77,8 +81,8 @@ def needed(
     roots = set(ROAD)
     if format_of(version.format).runtime in ("onnx", "transformers-onnx"):
         roots.add("onnxruntime")
-    if any(artifact.role == "code" for artifact in version.artifacts):
-        roots.add("cloudpickle")
+    if format_of(version.format).opaque or any(artifact.role in ("code", "module") for artifact in version.artifacts):
+        roots.update(CODE)
     roots |= {name for feature in features for name in FEATURES[feature]}
     notes: list[str] = []
     try:

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from autodeploy_magic.errors import ShipFailed
-from autodeploy_magic.ship.image.base import LARGEST_RECORD, Base, Blobs, base_of, check_digest, sha256_of
+from autodeploy_magic.ship.image.base import LARGEST_RECORD, Base, base_of, sha256_of
+from autodeploy_magic.ship.image.blobs import Blobs, check_digest
 from autodeploy_magic.ship.image.manifests import INDEXES, MANIFESTS, chosen
 from autodeploy_magic.ship.text import check_reference
 

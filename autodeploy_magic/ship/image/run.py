@@ -29,7 +29,7 @@ class Container:
     values; `handed` are variables that the engine takes from its own environment, so that a secret is in no command
     line. `mounts` are (folder here, folder there, "ro" or "rw"). `network` is "" for the engine's own. `detached`
     leaves it running, and prints its id; `interactive` hands it our input. `watched` has the engine ask how
-    it is (HEALTHCHECK).
+    it is (HEALTHCHECK). `entrypoint` is a program in place of the image's own entry.
     """
 
     engine: str
@@ -42,6 +42,7 @@ class Container:
     mounts: tuple[tuple[str, str, str], ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     network: str = ""
+    entrypoint: str = ""
     user: str = ""
     userns: str = ""
     interactive: bool = False
@@ -56,7 +57,7 @@ def command(container: Container) -> list[str]:
     words += ["--interactive"] if container.interactive else []
     words += ["--detach"] if container.detached else []
     words += ["--no-healthcheck"] if not container.watched and container.engine in ("podman", "docker") else []
-    for name in ("name", "network", "user", "platform", "userns"):
+    for name in ("name", "network", "entrypoint", "user", "platform", "userns"):
         if value := getattr(container, name):
             words += [f"--{name}", value]
     words += GUARDED
@@ -87,5 +88,6 @@ def shown(engine: str, image: str, archive: str = "") -> tuple[str, ...]:
         *((shlex.join([engine, "load", "--input", archive]),) if archive else ()),
         "export AUTODEPLOY_TOKEN=$(openssl rand -hex 24)",
         shlex.join(command(container)),
-        f'curl --retry 9 --retry-connrefused -H "Authorization: Bearer $AUTODEPLOY_TOKEN" http://127.0.0.1:{PORT}/v2',
+        # A rootless engine takes a connection before the image does, and resets it then: that is no refusal.
+        f'curl --retry 9 --retry-all-errors -H "Authorization: Bearer $AUTODEPLOY_TOKEN" http://127.0.0.1:{PORT}/v2',
     )

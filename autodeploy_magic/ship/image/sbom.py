@@ -5,15 +5,17 @@ Source of the format: cyclonedx.org/docs/1.6/json. Packages are read from the me
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import uuid
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.message import Message
 from email.parser import HeaderParser
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from autodeploy_magic import __version__
 from autodeploy_magic.build.environment.installed import canonical
@@ -21,7 +23,10 @@ from autodeploy_magic.contracts import Version
 from autodeploy_magic.ship.text import one_line
 from autodeploy_magic.store import file_sha256
 
-__all__ = ["bill_of_materials", "write_sbom"]
+__all__ = ["SBOM", "Distribution", "bill_of_materials", "distributions", "write_sbom"]
+
+SBOM = "app/sbom.cdx.json"
+"""Where it lies in an image."""
 
 _SHORT = 80
 """A "License" of more characters is the whole text of one."""
@@ -30,28 +35,48 @@ _SPACE = uuid.UUID("5f0c2f5e-6f0a-5a7b-9b52-0f9a3b7d6c11")
 """The name space of the serial numbers, which are made of the content."""
 
 
-def write_sbom(version: Version, model: Path, packages: Path, target: Path) -> None:
-    """Write the bill of what lies in `model` and `packages` to `target`."""
+class Distribution(msgspec.Struct, frozen=True):
+    """An installed package: its METADATA, of which the head is enough, and the SHA-256 of its RECORD, "" for none."""
+
+    metadata: str
+    record: str = ""
+
+
+def distributions(packages: Path) -> list[Distribution]:
+    """What is installed in the folder `packages`."""
+    return [
+        Distribution(
+            metadata.read_text("utf-8", "replace"),
+            file_sha256(record) if (record := metadata.with_name("RECORD")).is_file() else "",
+        )
+        for metadata in packages.glob("*.dist-info/METADATA")
+    ]
+
+
+def write_sbom(version: Version, model: Path, packages: Iterable[Distribution], target: Path) -> None:
+    """Write the bill of the files in `model` and of `packages` to `target`."""
     target.write_text(json.dumps(bill_of_materials(version, model, packages), indent=1) + "\n", "utf-8")
 
 
-def bill_of_materials(version: Version, model: Path, packages: Path) -> dict[str, Any]:
-    """The bill as JSON values."""
+def bill_of_materials(version: Version, model: Path, packages: Iterable[Distribution]) -> dict[str, Any]:
+    """The bill as JSON values. What is installed twice is listed once."""
     image = {
         "type": "container",
         "bom-ref": "image",
         "name": version.deployment,
         "version": f"v{version.number}",
     }
-    ours = {
+    ours: dict[str, Any] = {
         "type": "library",
         "bom-ref": f"pkg:pypi/autodeploy-magic@{__version__}",
         "name": "autodeploy_magic",
         "version": __version__,
         "purl": f"pkg:pypi/autodeploy-magic@{__version__}",
     }
-    found = [_package(metadata) for metadata in packages.glob("*.dist-info/METADATA")]
-    components = [_model(version, model), ours, *sorted(found, key=lambda one: str(one["bom-ref"]))]
+    found = {str(ours["bom-ref"]): ours}
+    for package in sorted(map(_package, packages), key=lambda one: str(one["bom-ref"])):
+        found.setdefault(str(package["bom-ref"]), package)
+    components = [_model(version, model), *found.values()]
     bill = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -95,18 +120,16 @@ def _model(version: Version, model: Path) -> dict[str, Any]:
     }
 
 
-def _package(metadata: Path) -> dict[str, Any]:
-    told = HeaderParser().parsestr(metadata.read_text("utf-8", "replace"))
+def _package(distribution: Distribution) -> dict[str, Any]:
+    told = HeaderParser().parsestr(distribution.metadata)
     name, number = one_line(str(told["Name"])), one_line(str(told["Version"]))
     purl = f"pkg:pypi/{canonical(name)}@{number.replace('+', '%2B')}"
-    record = metadata.with_name("RECORD")
     found: dict[str, Any] = {"type": "library", "bom-ref": purl, "name": name, "version": number, "purl": purl}
     licenses = _licenses(told)
     if licenses:
         found["licenses"] = licenses
-    if record.is_file():
-        digest = hashlib.sha256(record.read_bytes()).hexdigest()
-        found["properties"] = [{"name": "autodeploy-magic:record", "value": f"sha256:{digest}"}]
+    if distribution.record:
+        found["properties"] = [{"name": "autodeploy-magic:record", "value": f"sha256:{distribution.record}"}]
     return found
 
 

@@ -25,6 +25,7 @@ from autodeploy_magic.errors import ShipFailed, from_payload
 from autodeploy_magic.ship.image.engines import Chosen, ask, environment
 from autodeploy_magic.ship.image.known import ASK_S, Known
 from autodeploy_magic.ship.image.run import JOB, Container, command
+from autodeploy_magic.ship.image.said import advised
 from autodeploy_magic.ship.telling import Telling
 from autodeploy_magic.shipping import APP_USER
 
@@ -36,6 +37,12 @@ _NO_CONTAINER = 125
 _RUNTIME = re.compile(r"OCI runtime|runc|crun|cgroup|netavark|slirp4netns|pasta|conmon", re.IGNORECASE)
 _NOT_THERE = re.compile(r"executable file.{0,60}not found|no such file or directory", re.IGNORECASE)
 _SHOWN_ROWS = 5
+_ELSEWHERE = "%deploy logs"
+"""Names a log of workers, in which nothing of an image stands."""
+_LOGGED = (
+    "the log of this build has what it said; where a package is missing that is imported only now and then, --flavour"
+    " bento brings all of them"
+)
 
 
 @dataclass(frozen=True)
@@ -187,7 +194,7 @@ def _call(
     if answer is None:
         failed = done.returncode == _NO_CONTAINER or (done.returncode in (126, 127) and _RUNTIME.search(said))
         if failed and not _NOT_THERE.search(said):
-            raise CannotStart(_last(said))
+            raise CannotStart(advised(_last(said)))
         raise ShipFailed(
             f"the image does not start (exit code {done.returncode})",
             why=_last(said) or "it printed nothing",
@@ -196,7 +203,8 @@ def _call(
         )
     if "error" in answer:
         told = from_payload({"details": {}, "why": "", "fix": "", "error": "ShipFailed", **answer["error"]})
-        raise ShipFailed(f"in the image: {told.what}", why=told.why or _last(said), fix=told.fix)
+        fix = _LOGGED if _ELSEWHERE in told.fix else told.fix
+        raise ShipFailed(f"in the image: {told.what}", why=told.why or _last(said), fix=fix)
     return answer
 
 

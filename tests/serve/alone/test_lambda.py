@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import queue
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from versions import NAMES, X, Y, write_version
+from world import until
+
+from autodeploy_magic.serve.alone.serving import COMPANION_S
 
 WAIT_S = 30.0
 TOKEN = "a-token-that-nobody-guesses"
@@ -228,3 +232,45 @@ def test_it_ends_where_lambda_is_gone(start: Callable[..., Any], runtime: Runtim
     runtime.events.put(None)
     assert entry.end() == 1
     assert entry.logged("the runtime API does not answer")["level"] == "error"
+
+
+def test_it_ends_at_once_while_it_waits_for_an_event(start: Callable[..., Any], runtime: Runtime) -> None:
+    entry = start("lambda", AWS_LAMBDA_RUNTIME_API=runtime.address, AUTODEPLOY_DRAIN_S="60").serving()
+    _, answer = runtime.invoke(second("/predict"))  # there is a connection to the server, which stays
+    assert answer["statusCode"] == 200
+    entry.process.send_signal(signal.SIGTERM)
+    assert entry.process.wait(COMPANION_S) == 0
+    assert entry.logged("ended")
+    assert not [line for line in entry.lines if line["level"] == "error"]
+
+
+def test_an_event_that_is_under_way_is_answered_before_it_ends(
+    start: Callable[..., Any], runtime: Runtime, tmp_path: Path
+) -> None:
+    entered, let_go = tmp_path / "entered", tmp_path / "go"
+
+    def predict(model: Any, x: Any) -> Any:
+        import threading
+
+        threading.Event().wait(0.05)  # so slow that it is run beside the server, which hears of its end meanwhile
+        if len(x) == 3:
+            entered.touch()
+            while not let_go.exists():
+                threading.Event().wait(0.02)
+        return model.predict(x)
+
+    classifier = LogisticRegression(max_iter=1000).fit(X, NAMES[Y])
+    write_version(tmp_path / "v", classifier, X, format="native", one_row_s=0.05, code={"predict": predict})
+    changes = {"AUTODEPLOY_MODEL": str(tmp_path / "v"), "AUTODEPLOY_DRAIN_S": "60"}
+    entry = start("lambda", AWS_LAMBDA_RUNTIME_API=runtime.address, **changes).serving()
+    slow = msgspec.json.encode({"inputs": X[:3].tolist()}).decode()
+    runtime.events.put((msgspec.json.encode(second("/predict", body=slow)), WAIT_S))
+    until(entered.exists)
+    entry.process.send_signal(signal.SIGTERM)
+    entry.logged("draining")
+    assert entry.process.poll() is None
+    let_go.touch()
+    path, answer, _ = runtime.posted.get(timeout=WAIT_S)
+    assert (path, answer["statusCode"]) == ("/invocation/id-1/response", 200)
+    assert entry.process.wait(COMPANION_S) == 0
+    assert runtime.count == 1  # it asked for no other

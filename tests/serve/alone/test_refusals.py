@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -86,6 +87,37 @@ def test_a_key_of_another_certificate(environ: dict[str, str], tmp_path: Path) -
     with pytest.raises(InvalidOption, match="is not that of the certificate") as raised:
         serve(given)
     assert "AUTODEPLOY_TLS_KEY" in raised.value.fix
+
+
+def test_a_certificate_without_a_host_is_not_told_of_its_key(environ: dict[str, str], tmp_path: Path) -> None:
+    key = new_key()
+    write(tmp_path / "tls.crt", certificate(key, []))
+    write(tmp_path / "tls.key", key)
+    files = {
+        f"AUTODEPLOY_TLS_{kind}": str(tmp_path / f"tls.{end}") for kind, end in (("CERTIFICATE", "crt"), ("KEY", "key"))
+    }
+    with pytest.raises(InvalidOption, match="names no host") as raised:
+        serve(read(environ | files))
+    assert "subjectAltName" in raised.value.fix
+
+
+def test_a_key_that_the_containers_user_may_not_read(
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise InvalidOption("/tls.key gives no key for HTTPS", why="[Errno 13] Permission denied: '/tls.key'")
+
+    monkeypatch.setattr("autodeploy_magic.tls.read", refuse)  # nobody refuses root
+    with pytest.raises(InvalidOption, match="gives no key") as raised:
+        serve(read(environ | {"AUTODEPLOY_TLS_CERTIFICATE": "/tls.crt"}))
+    assert f"user {os.getuid()}" in raised.value.fix
+
+
+def test_a_grpc_port_in_an_image_without_its_packages(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autodeploy_magic.serve.alone.serving.find_spec", lambda name: None)
+    with pytest.raises(InvalidOption, match="AUTODEPLOY_GRPC_PORT is set") as raised:
+        serve(read(environ | {"AUTODEPLOY_GRPC_PORT": "3999"}))
+    assert "--grpc" in raised.value.fix
 
 
 def test_no_place_to_write_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

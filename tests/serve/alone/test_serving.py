@@ -243,6 +243,7 @@ def test_grpc_on_a_port_of_its_own(start: Callable[..., Any]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as found:
         port = found.getsockname()[1]
     entry = start(AUTODEPLOY_GRPC_PORT=str(port)).serving()
+    assert f"gRPC on port {port}" in entry.logged("on http port")["message"]
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         ready = channel.unary_unary(
             "/inference.GRPCInferenceService/ModelReady",

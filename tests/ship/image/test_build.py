@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from bentoml.container import get_backend
 
 from autodeploy_magic.errors import DiskFull, InvalidOption, ShipFailed
-from autodeploy_magic.ship.image.bento import _folders, _uv_toml
+from autodeploy_magic.ship.image.bento import _folders, _for_all, _uv_toml
 from autodeploy_magic.ship.image.build import Job, need_space
-from autodeploy_magic.ship.image.built import find_base
+from autodeploy_magic.ship.image.built import Base, build, find_base
 from autodeploy_magic.ship.image.engines import Chosen, environment
+from autodeploy_magic.ship.image.known import Known
 from autodeploy_magic.ship.image.run import Container, command, shown
 from autodeploy_magic.ship.image.stream import stream
 from autodeploy_magic.ship.telling import Telling, read
@@ -32,6 +36,15 @@ def test_an_image_is_called_after_the_version_unless_it_is_named() -> None:
     for tag in ("Iris:1", "iris v3", "iris:v3\nRUN x", "$(id)", "../x", "iris:v3 --privileged"):
         with pytest.raises(InvalidOption, match="cannot name an image"):
             _ = order(wanted=Wanted(tag=tag)).reference
+
+
+def test_a_digest_or_a_platform_that_no_build_can_give_is_refused_before_any_work() -> None:
+    with pytest.raises(InvalidOption, match="that is to be built") as caught:
+        _ = order(wanted=Wanted(tag=f"iris:1@sha256:{'0' * 64}")).reference
+    assert caught.value.fix.endswith(" iris:1")
+    assert order(wanted=Wanted(platform="linux/arm64")).platform == "linux/arm64"
+    with pytest.raises(InvalidOption, match="not made for 'linux/s390x'"):
+        _ = order(wanted=Wanted(platform="linux/s390x")).platform
 
 
 def test_two_people_with_a_deployment_of_one_name_do_not_share_containers() -> None:
@@ -111,3 +124,51 @@ def test_uv_is_told_of_the_persons_own_indexes(tmp_path: Path) -> None:
     assert found["index-url"] == told["UV_DEFAULT_INDEX"]
     assert found["extra-index-url"] == [f"file://{tmp_path}", "https://b.example"]
     assert _folders(told) == [tmp_path]
+
+
+def test_a_cache_that_is_private_is_not_installed_from(tmp_path: Path) -> None:
+    assert _for_all(tmp_path / "none")
+    for name in ("one", "two"):
+        folder = tmp_path / "archive-v0" / name / f"{name}-1.0.dist-info"
+        folder.mkdir(parents=True)
+        (folder / "METADATA").touch(0o644)
+    assert _for_all(tmp_path)
+    (folder / "METADATA").chmod(0o600)  # as under a umask of 077
+    assert not _for_all(tmp_path)
+
+
+_CONTESTED = """\
+#!/bin/sh
+case "$1" in
+build) echo >>{folder}/builds; touch {folder}/tagged
+  [ "$(wc -l <{folder}/builds)" = 2 ] || {{ echo "Error: identifier is not a container" >&2; exit 125; }};;
+image) [ "$2" = rm ] && rm -f {folder}/tagged
+  [ -e {folder}/tagged ] && echo '[{{"Id": "sha256:1", "Os": "linux", "Architecture": "amd64"}}]' || exit 1;;
+esac
+"""
+
+
+def test_an_engine_that_was_disturbed_is_asked_once_more_and_leaves_no_image_that_is_not_proved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    podman, context, file = tmp_path / "bin" / "podman", tmp_path / "context", tmp_path / "Containerfile"
+    for folder in (podman.parent, context):
+        folder.mkdir()
+    podman.write_text(_CONTESTED.format(folder=tmp_path))
+    podman.chmod(0o755)
+    monkeypatch.setattr(get_backend("podman"), "binary", str(podman))
+    monkeypatch.setenv("PATH", f"{podman.parent}{os.pathsep}{os.environ['PATH']}")
+    file.write_text("FROM base\n")
+
+    def built() -> Known | None:
+        ends = time.monotonic() + 20
+        return build(Chosen("podman"), context, file, "iris:v1", Base("base", "base"), Telling(""), ends)
+
+    known = built()
+    assert known is not None
+    assert known.id == "sha256:1"
+    (tmp_path / "tagged").unlink()
+    with pytest.raises(ShipFailed, match="lost a part of what it was building"):
+        built()  # the third time and the fourth
+    assert len((tmp_path / "builds").read_text().splitlines()) == 4
+    assert not (tmp_path / "tagged").exists()

@@ -77,6 +77,15 @@ def test_settings_go_along_and_secrets_and_paths_do_not(made: tuple[Version, Pat
     assert any("hosts" in note for note in context.notes)
 
 
+def test_a_deployment_with_grpc_is_told_how_its_image_has_it(made: tuple[Version, Path], tmp_path: Path) -> None:
+    lines: list[str] = []
+    for grpc in (True, False):
+        context = staged(made, tmp_path / str(grpc), grpc=grpc, tell=lines.append)
+        assert any("AUTODEPLOY_GRPC_PORT" in note for note in context.notes) == grpc
+        assert "AUTODEPLOY_GRPC_PORT" not in context.env
+    assert any("onnxruntime==" in line for line in lines)
+
+
 @pytest.mark.parametrize("value", ["a\nRUN id", "a\x00b", "a\u2028b"])
 def test_a_value_of_several_lines_is_refused_before_anything_is_staged(
     made: tuple[Version, Path], tmp_path: Path, value: str

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version as installed_version
@@ -83,6 +85,28 @@ def test_what_is_required_besides_is_found_among_the_other_pins() -> None:
     assert {folder.name for folder in found.folder.iterdir() if "." not in folder.name} == {"click", "h11", "uvicorn"}
     again = install(needed, HERE, here(), Never(), whole=False)
     assert again == found
+
+
+def test_what_takes_long_is_told_before_it_begins() -> None:
+    needed, lines = Needed((pin("h11"), pin("click")), {}), list[str]()
+    install(needed, HERE, here(), Quick(), whole=False, tell=lines.append)
+    install(needed, HERE, here(), Never(), whole=False, tell=lines.append)
+    assert lines == [
+        f"installing them for Python {HERE} on {here()}, and compiling them",
+        "they are here, of an earlier build",
+    ]
+
+
+def test_what_killed_builds_have_left_goes_and_what_another_one_is_at_stays(kept_between_builds: Path) -> None:
+    folder = kept_between_builds / "autodeploy_magic" / "images" / "packages"
+    left, current = folder / ".new-left", folder / ".new-current"
+    for begun in (left, current):
+        (begun / "packages").mkdir(parents=True)
+    os.utime(left, (0, 0))
+    install(Needed((pin("packaging"),), {}), HERE, here(), Quick(), whole=False)
+    assert not left.exists()
+    assert current.exists()
+    shutil.rmtree(current)
 
 
 def test_another_python_has_another_folder_and_nothing_compiled() -> None:

@@ -11,6 +11,7 @@ import pytest
 from versions import NAMES
 
 from autodeploy_magic.build import SubprocessRunner
+from autodeploy_magic.build.environment.installed import canonical, owners, site_state
 from autodeploy_magic.contracts import Environment, Version
 from autodeploy_magic.errors import BuildFailed, ShipFailed
 from autodeploy_magic.ship.image import packages
@@ -66,6 +67,23 @@ def test_what_the_answers_import_is_there_with_what_it_requires(made: tuple[Vers
     version = of(version, "scikit-learn==1.9.1", "scipy==1.17.1", "joblib==1.6.0", "threadpoolctl==3.8.0")
     found = needed(version, model, None, Replays("sklearn", "autodeploy_magic", "json"))
     assert {"scikit-learn", "scipy", "joblib", "threadpoolctl"} <= names(found)
+
+
+def test_pickled_code_has_what_loads_it_though_no_replay_can_tell(made: tuple[Version, Path]) -> None:
+    version, model = made
+    assert not names(needed(version, model, None, Replays())) & {"cloudpickle", "typing-extensions"}
+    found = needed(msgspec.structs.replace(version, format="torch"), model, None, Replays("torch"))
+    assert {"cloudpickle", "typing-extensions"} <= names(found)
+
+
+def test_a_replay_begins_with_nothing_imported_but_what_is_in_the_image_anyway(tmp_path: Path) -> None:
+    code = "import sys, autodeploy_magic.serve.clean.replay\ndef main(spec): return {'modules': sorted(sys.modules)}\n"
+    (tmp_path / "listing.py").write_text(code)
+    seen = SubprocessRunner().run("listing:main", {}, paths=(str(tmp_path),))["modules"]
+    found = {owner for module in seen for owner in owners(module, site_state())}
+    assert "numpy" in found
+    known = {*packages.ROAD, *packages.CODE, "setuptools", "autodeploy_magic"}  # setuptools: its .pth file
+    assert {canonical(name) for name in found} <= {canonical(name) for name in known}
 
 
 def test_versions_are_those_that_were_recorded(made: tuple[Version, Path]) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from autodeploy_magic.contracts import Version
 from autodeploy_magic.ship.image.context import Context
-from autodeploy_magic.ship.image.sbom import bill_of_materials
+from autodeploy_magic.ship.image.sbom import Distribution, bill_of_materials, distributions
 from autodeploy_magic.store import file_sha256
 
 
@@ -42,9 +42,9 @@ def test_it_lists_the_model_and_every_package(context: Context, made: tuple[Vers
 def test_it_is_of_the_content_alone(context: Context, made: tuple[Version, Path]) -> None:
     version, model = made
     packages = context.root / "app" / "packages"
-    one, two = (bill_of_materials(version, model, packages) for _ in range(2))
+    one, two = (bill_of_materials(version, model, distributions(packages)) for _ in range(2))
     assert one == two
-    assert bill_of_materials(version, model, packages / "numpy")["serialNumber"] != one["serialNumber"]
+    assert bill_of_materials(version, model, [])["serialNumber"] != one["serialNumber"]
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,13 @@ def test_licences_are_read_as_packages_tell_them(
     folder = tmp_path / "one-1.0.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text(f"Metadata-Version: 2.4\nName: One_More\nVersion: 1.0+cpu\n{headers}\n\ntext\n")
-    found = bill_of_materials(*made, tmp_path)["components"][-1]
+    found = bill_of_materials(*made, distributions(tmp_path))["components"][-1]
     assert found["purl"] == "pkg:pypi/one-more@1.0%2Bcpu"
     assert found.get("licenses", []) == licenses
+
+
+def test_what_is_installed_twice_is_listed_once(made: tuple[Version, Path]) -> None:
+    one = Distribution("Name: One\nVersion: 1.0\n", "ab" * 32)
+    bill = bill_of_materials(*made, [one, Distribution("Name: one\nVersion: 1.0\n"), one])
+    (found,) = (part for part in bill["components"] if part["name"].lower() == "one")
+    assert found["properties"] == [{"name": "autodeploy-magic:record", "value": f"sha256:{'ab' * 32}"}]

@@ -102,6 +102,15 @@ def test_an_error_inside_is_told_as_it_was(tmp_path: Path, subject: Subject) -> 
     assert (caught.value.why, caught.value.fix) == ("a file is gone", "put it there")
 
 
+def test_an_error_inside_names_no_log_that_has_nothing_of_it(tmp_path: Path, subject: Subject) -> None:
+    told = {"error": "StartFailed", "what": "v3 did not start", "why": "no a", "fix": "`%deploy logs iris` shows where"}
+    root = entry(tmp_path / "root", {"error": told}, code=1)
+    with pytest.raises(ShipFailed, match="in the image: v3 did not start") as caught:
+        outside(root, subject, tmp_path, Telling(""), why="", timeout_s=20)
+    assert "%deploy logs" not in caught.value.fix
+    assert "--flavour bento" in caught.value.fix
+
+
 def test_an_entry_that_dies_is_told_with_its_last_words(tmp_path: Path, subject: Subject) -> None:
     root = entry(tmp_path / "root", "no JSON at all", code=3)
     with pytest.raises(ShipFailed, match=r"does not start \(exit code 3\)") as caught:
