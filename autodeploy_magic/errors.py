@@ -25,6 +25,7 @@
     ├── RetuneFailed            a re-tune, or one candidate of it, did not work; what serves was not touched
     │   └── NotApplicable       an optimiser has nothing for this model
     ├── ShipFailed              Bento → elsewhere did not work; what serves here was not touched
+    │   └── ShipCancelled       it was ended before its end, as somebody asked; nothing is left of it
     ├── StoreFailed             the state folder could not be read or written
     │   ├── DiskFull
     │   └── UnreadableRecord
@@ -84,6 +85,7 @@ __all__ = [
     "RequestRefused",
     "RetuneFailed",
     "ServeFailed",
+    "ShipCancelled",
     "ShipFailed",
     "StartFailed",
     "StoreFailed",
@@ -226,6 +228,10 @@ class NotApplicable(RetuneFailed):
 
 class ShipFailed(AutodeployError):
     """Bento → elsewhere did not work; what serves here was not touched."""
+
+
+class ShipCancelled(ShipFailed):
+    """It was ended before its end, as somebody asked; nothing is left of it."""
 
 
 class StoreFailed(AutodeployError):

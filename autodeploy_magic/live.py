@@ -119,7 +119,7 @@ class Activity(Record, frozen=True, kw_only=True):
     id: str
     name: str
     title: str
-    state: Literal["running", "done", "failed"] = "running"
+    state: Literal["running", "done", "failed", "cancelled"] = "running"
     started_s: float = 0.0
     steps: tuple[Progress, ...] = ()
     error: str = ""

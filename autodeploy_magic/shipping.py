@@ -10,10 +10,27 @@ import msgspec
 from autodeploy_magic.contracts import Record
 from autodeploy_magic.errors import InvalidOption
 
-__all__ = ["APP_USER", "PORT", "Flavour", "Image", "Shipment", "Shipped", "Wanted", "check_containers"]
+__all__ = [
+    "APP_USER",
+    "PORT",
+    "Cancelled",
+    "Flavour",
+    "Image",
+    "ImageUse",
+    "Offer",
+    "OfferedOption",
+    "OfferedTarget",
+    "Shipment",
+    "Shipped",
+    "Wanted",
+    "check_containers",
+]
 
 Flavour = Literal["lean", "bento"]
 """What an image is made of: our serving road and what the version needs, or BentoML's own image of the Bento."""
+
+ImageUse = Literal["needed", "named", "none"]
+"""What a target does with an image: it takes nothing without one, names it where there is one, or has no use for it."""
 
 APP_USER = 65532
 """The user and the group that an image runs as: the number that distroless images gave to "nonroot"."""
@@ -75,7 +92,9 @@ class Wanted(Record, frozen=True, kw_only=True):
 
 
 class Shipment(Record, frozen=True, kw_only=True):
-    """What somebody asks of `ship`: which target, into which folder (absolute; "" for the target's own way).
+    """What somebody asks of `ship`: which target, into which folder ("" for the target's own way).
+
+    A folder that is not absolute is one within the person's home, as "~/iris" is.
 
     `image` is a reference to an image that is to be named instead of the one that was built last. `options` are the
     target's own, as they were typed. With `replace` what an earlier `ship` wrote there gives way.
@@ -102,6 +121,55 @@ class Shipped(Record, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     next: tuple[str, ...] = ()
     url: str = ""
+
+
+class Cancelled(Record, frozen=True, kw_only=True):
+    """What was under way of a deployment, and was ended as somebody asked, `after_s` from its beginning.
+
+    `title` is what its activity was called ("containerize iris"). Nothing is left of it.
+    """
+
+    deployment: str
+    title: str
+    after_s: float = 0.0
+
+
+class OfferedOption(Record, frozen=True, kw_only=True):
+    """An option of a target, as a form shows it. `default` is written as a person would type it; see `ship.base`.
+
+    One that is `required` has no value that could be a default.
+    """
+
+    name: str
+    help: str
+    kind: Literal["text", "whole", "number", "yes_no"] = "text"
+    default: str = ""
+    choices: tuple[str, ...] = ()
+    required: bool = False
+
+
+class OfferedTarget(Record, frozen=True, kw_only=True):
+    """A place that a version can go to; `about` says what is written. One that is `at_once` serves there, too."""
+
+    name: str
+    about: str
+    options: tuple[OfferedOption, ...] = ()
+    image: ImageUse = "named"
+    at_once: bool = False
+
+
+class Offer(Record, frozen=True, kw_only=True):
+    """Where the version that serves can go: what there is to choose from before a `Shipment` is ordered.
+
+    `image` is what the image of it that was built last is called, "" where none was. `broken` are targets that some
+    package brings and that cannot be used, each with the reason.
+    """
+
+    deployment: str
+    version: int
+    image: str = ""
+    targets: tuple[OfferedTarget, ...] = ()
+    broken: tuple[str, ...] = ()
 
 
 def check_containers() -> None:

@@ -13,6 +13,7 @@ from autodeploy_magic.errors import UnknownDeployment, from_payload
 from autodeploy_magic.health import Health, Unlabelled
 from autodeploy_magic.live import COLUMNS, Message, Probe, Series, View
 from autodeploy_magic.retuning import Retune
+from autodeploy_magic.shipping import Offer, Shipped
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden" / "live.json").read_text("utf-8"))
 
@@ -30,7 +31,15 @@ def test_the_golden_file_has_every_kind_of_message() -> None:
 
 @pytest.mark.parametrize(
     ("key", "kind"),
-    [("view", View), ("series", Series), ("probe", Probe), ("health", Health), ("unlabelled", list[Unlabelled])],
+    [
+        ("view", View),
+        ("series", Series),
+        ("probe", Probe),
+        ("health", Health),
+        ("unlabelled", list[Unlabelled]),
+        ("offer", Offer),
+        ("shipped", Shipped),
+    ],
 )
 def test_the_answers_of_the_calls_are_those_of_the_golden_file(key: str, kind: Any) -> None:
     assert _covers(msgspec.to_builtins(msgspec.convert(GOLDEN[key], kind)), GOLDEN[key])

@@ -438,8 +438,8 @@ class Deployment(Operated, Shipping, Labelling, View):
     def _trusted(self, desired: Desired) -> Path | None:
         return tls.trusted_file(desired.tls, self._store.tls_folder(self.name)) if desired.tls else None
 
-    def _reported(self, title: str, job: Any) -> Any:
-        steps = steps_of(f"{title} {self.name}")
+    def _reported(self, title: str, job: Any, hint: str = "") -> Any:
+        steps = steps_of(f"{title} {self.name}", hint=hint)
         try:
             return job(steps)
         finally:

@@ -77,11 +77,14 @@ class TerminalSteps:
 class NotebookSteps:
     """One output of the cell, updated in place; what a saved notebook keeps is the last of it.
 
+    `hint` says what a person can do about it while it is under way.
+
     Events may come from another thread: the display is addressed by its id, never by "the current cell".
     """
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, hint: str = "") -> None:
         self._title = title
+        self._hint = hint
         self._events: dict[str, Progress] = {}
         self._output = Output()
         self._lock = threading.Lock()
@@ -118,6 +121,7 @@ class NotebookSteps:
         items = join(self._item(step) for step in known)
         head = element("b", self._title)
         state = element("span", seconds_text(total), class_="time") if self._closed else ""
+        state = state or (element("span", self._hint, class_="mut") if self._hint else "")
         body = element("div", element("div", head, state, class_="row"), element("ol", items))
         told = element("div", body, role="status", aria_live="polite")
         return card("" if self._closed else self._bar(known), told, self._news, label=f"{self._title}: progress")
@@ -153,9 +157,12 @@ class NotebookSteps:
 _MARKS = {"started": "·", "done": "✓", "failed": "✗", "skipped": "–"}
 
 
-def steps_of(title: str, *, quiet: bool = False) -> Steps:
-    """Return the right place for progress: nothing, the notebook, or the terminal."""
-    return Quiet() if quiet else NotebookSteps(title) if in_notebook() else TerminalSteps()
+def steps_of(title: str, *, quiet: bool = False, hint: str = "") -> Steps:
+    """Return the right place for progress: nothing, the notebook, or the terminal.
+
+    A notebook shows `hint` while the job is under way.
+    """
+    return Quiet() if quiet else NotebookSteps(title, hint) if in_notebook() else TerminalSteps()
 
 
 class timed:  # noqa: N801  # reads as the statement it is: `with timed(report, "start"):`

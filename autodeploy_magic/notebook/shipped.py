@@ -10,9 +10,9 @@ from typing import Any
 from autodeploy_magic.notebook.html import Markup, card, details, element, facts, join, table
 from autodeploy_magic.notebook.text import grid, seconds_text, size_text
 from autodeploy_magic.notebook.views import View
-from autodeploy_magic.shipping import Image, Shipped
+from autodeploy_magic.shipping import Cancelled, Image, Shipped
 
-__all__ = ["ShownImage", "ShownShipped", "ShownTargets"]
+__all__ = ["ShownCancelled", "ShownImage", "ShownShipped", "ShownTargets"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,19 @@ class ShownShipped(View):
         if record.url:
             return f"{what} serves at {record.url} ({record.target})"
         return f"{what} for {record.target} is in {record.folder}"
+
+
+@dataclass(frozen=True)
+class ShownCancelled(View):
+    """What `--cancel` ended. `record` says what it was, and how long it had gone on."""
+
+    record: Cancelled
+
+    def text(self) -> str:
+        return f"{self.record.title} was cancelled after {seconds_text(self.record.after_s)}; nothing is left of it"
+
+    def html(self) -> Markup:
+        return card(element("p", self.text()), label=f"{self.record.title}: cancelled")
 
 
 @dataclass(frozen=True)

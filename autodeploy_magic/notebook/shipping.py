@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodeploy_magic import settings
-from autodeploy_magic.errors import InvalidOption
-from autodeploy_magic.notebook.shipped import ShownImage, ShownShipped, ShownTargets
+from autodeploy_magic.errors import InvalidOption, ShipCancelled
+from autodeploy_magic.notebook.progress import timed
+from autodeploy_magic.notebook.shipped import ShownCancelled, ShownImage, ShownShipped, ShownTargets
 from autodeploy_magic.registry import load, table
 from autodeploy_magic.shipping import Image, Shipment, Shipped, Wanted
 
 if TYPE_CHECKING:
-    from autodeploy_magic.contracts import Version
+    from autodeploy_magic.contracts import Report, Version
     from autodeploy_magic.notebook.mlflow import LoggedModel
     from autodeploy_magic.store import Store
     from autodeploy_magic.supervisor.client import Supervisor
 
 __all__ = ["Shipping"]
+
+_HINT = "interrupt the kernel to cancel it"
 
 
 class Shipping:
@@ -37,7 +40,7 @@ class Shipping:
 
         def _version(self, number: int) -> Version: ...
 
-        def _reported(self, title: str, job: Callable[[Any], Any]) -> Any: ...
+        def _reported(self, title: str, job: Callable[[Any], Any], hint: str = "") -> Any: ...
 
     def containerize(
         self,
@@ -47,13 +50,20 @@ class Shipping:
         tag: str | None = None,
         platform: str | None = None,
         to: str | None = None,
-    ) -> ShownImage:
+        cancel: bool = False,
+    ) -> ShownImage | ShownCancelled:
         """Build an image of the version that serves, start it once, and hold its answers to the sample's.
 
         `engine` is docker, podman, nerdctl, buildah or buildctl, by default the first that answers; "archive" writes an
         OCI archive into the folder `to`, and needs none. `flavour` is "lean" or "bento". `base` is what a lean image
-        stands on: a reference, or the path of an archive. Raises `ShipFailed` or `InvalidOption`; nothing is then left.
+        stands on: a reference, or the path of an archive. An interrupt cancels it; with `cancel`, what is being built
+        or shipped of this deployment is cancelled, wherever it was begun. Raises `ShipFailed` (`ShipCancelled` where it
+        was cancelled) or `InvalidOption`; nothing is then left.
         """
+        if cancel:
+            return self._cancelled(
+                {"engine": engine, "flavour": flavour, "base": base, "tag": tag, "platform": platform, "to": to}
+            )
         if flavour not in (None, "lean", "bento"):
             raise InvalidOption(f"there is no flavour {flavour!r}", fix="use lean or bento")
         there = base and Path(base).expanduser()
@@ -65,7 +75,7 @@ class Shipping:
             platform=platform or "",
             folder=str(Path(to or ".").expanduser().absolute()),
         )
-        image: Image = self._reported(
+        image: Image = self._until_interrupted(
             "containerize", lambda report: self._supervisor.containerize(self.name, wanted, report)
         )
         return ShownImage(image)
@@ -80,13 +90,19 @@ class Shipping:
         github: bool = False,
         gitlab: bool = False,
         jenkins: bool = False,
-    ) -> ShownShipped | ShownTargets:
+        cancel: bool = False,
+    ) -> ShownShipped | ShownTargets | ShownCancelled:
         """Write what another place needs to serve this version, into the folder `to` (default NAME-TARGET here).
 
         `target` is one of `ship()`'s list: "kubernetes", "edge", "ci", …; `set_` are its own options, as a dict or as
         "replicas=3,namespace=ml"; `image` is named there in place of the one built last. With `replace` what was
-        shipped there before gives way, unless somebody changed it since. Raises `ShipFailed` or `InvalidOption`.
+        shipped there before gives way, unless somebody changed it since. An interrupt cancels it, and so does `cancel`,
+        as that of `containerize`. Raises `ShipFailed` or `InvalidOption`.
         """
+        if cancel:
+            return self._cancelled(
+                {"target": target, "to": to, "image": image, "set": set_, "replace": replace or None}
+            )
         if target is None:
             return ShownTargets(self.name, {name: load(reference) for name, reference in table("targets").items()})
         options = _options(set_)
@@ -103,10 +119,34 @@ class Shipping:
             options=options | ({"system": systems[0]} if systems else {}),
             replace=replace,
         )
-        shipped: Shipped = self._reported(
+        shipped: Shipped = self._until_interrupted(
             f"ship {target}", lambda report: self._supervisor.ship(self.name, shipment, report)
         )
         return ShownShipped(shipped)
+
+    def _cancelled(self, others: Mapping[str, Any]) -> ShownCancelled:
+        """End what is under way. Raises `InvalidOption` where nothing is, or other options were given besides."""
+        given = next((name for name, value in others.items() if value is not None), "")
+        if given:
+            raise InvalidOption(f"--cancel and --{given} do not go together", fix="use one of them")
+        return ShownCancelled(self._supervisor.cancel_shipping(self.name))
+
+    def _until_interrupted(self, title: str, call: Callable[[Report], Any]) -> Any:
+        """Wait for a job, and tell of it. Raises what `call` does; an interrupt cancels it: then `ShipCancelled`."""
+
+        def wait(report: Report) -> Any:
+            try:
+                return call(report)
+            except KeyboardInterrupt:
+                with timed(report, "cancel"):
+                    ended = self._supervisor.cancel_shipping(self.name)
+                raise ShipCancelled(
+                    f"{ended.title} was cancelled",
+                    why=f"it was interrupted after {ended.after_s:.1f} s; nothing is left of it",
+                    fix="the same line begins it anew",
+                ) from None
+
+        return self._reported(title, wait, _HINT)
 
     def mlflow(self, run: str | None = None, register: str | None = None, tracking: str | None = None) -> LoggedModel:
         """Log the version that serves to MLflow, as a model that answers the same where this package is not installed.

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from autodeploy_magic.contracts import Desired, Report, Version
 from autodeploy_magic.errors import ShipFailed
-from autodeploy_magic.shipping import Image
+from autodeploy_magic.shipping import Image, ImageUse
 
 __all__ = ["Cargo", "Choice", "Target", "Written"]
 
@@ -25,6 +25,11 @@ class Choice:
     help: str
     default: str | int | float | bool = ""
     choices: tuple[str, ...] = ()
+
+    @property
+    def required(self) -> bool:
+        """Whether it has to be given: its default is none of the values that it may have."""
+        return bool(self.choices) and self.default not in self.choices
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,11 @@ class Target(Protocol):
     """A place elsewhere. Its class's docstring begins with one sentence that says what it writes."""
 
     choices: tuple[Choice, ...]
+
+    image: ImageUse = "named"
+    """What it does with an image. May be left out, as may the next one."""
+    at_once: bool = False
+    """Whether it serves there at once, so that a folder is no more than a record of that."""
 
     def refuse(self, cargo: Cargo) -> None:
         """Raise `ShipFailed` or `InvalidOption`, with what to do, for what it cannot take. Before any work."""

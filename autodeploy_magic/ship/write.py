@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import fcntl
 import os
+import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +21,7 @@ from autodeploy_magic.registry import load, table
 from autodeploy_magic.ship.base import Cargo, Choice, Target
 from autodeploy_magic.ship.kept import image_of
 from autodeploy_magic.ship.telling import Telling
-from autodeploy_magic.ship.text import check_reference
+from autodeploy_magic.ship.text import check_reference, check_text
 from autodeploy_magic.shipping import Shipment, Shipped
 from autodeploy_magic.store import Store, file_sha256
 
@@ -26,6 +29,9 @@ __all__ = ["LIST", "cargo_of", "chosen", "run", "ship", "target_of"]
 
 LIST = ".shipped.json"
 """In a written folder: each file's SHA-256, so that what a person has changed since is not written over."""
+
+_LOCK = ".ship.lock"
+"""In a folder that is being written: held as long as its writer lives."""
 
 _TRUTH = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
@@ -44,20 +50,21 @@ def ship(store: Store, name: str, order: Shipment, report: Report) -> Shipped:
     """Write what `order` asks for. Raises `ShipFailed`, `InvalidOption` or `DiskFull`; nothing is then changed."""
     target = target_of(order.target)
     cargo = cargo_of(store, name, order, target)
-    if order.folder:
-        _may_write(Path(order.folder), replace=order.replace)
+    folder = _folder(order.folder) if order.folder else None
+    if folder is not None:
+        _may_write(folder, replace=order.replace)
     target.refuse(cargo)
     report(Progress(step="ship", state="started", detail=order.target))
-    folder = Path(order.folder) if order.folder else None
-    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=_beside(folder)) as scratch, disk_full(Path(scratch)):
-        fresh = Path(scratch) / "shipped"
+    place = _beside(folder)
+    with disk_full(place or tempfile.gettempdir()), _scratch(name, place) as scratch:
+        fresh = scratch / "shipped"
         fresh.mkdir(mode=0o755)
         written = target.write(cargo, fresh, report)
         files = sorted(path.relative_to(fresh).as_posix() for path in fresh.rglob("*") if path.is_file())
         if files and folder is not None:
             sums = {file: file_sha256(fresh / file) for file in files}
             (fresh / LIST).write_bytes(msgspec.json.format(msgspec.json.encode(sums)) + b"\n")
-            _move(fresh, folder, Path(scratch) / "before")
+            _move(fresh, folder, scratch / "before")
     report(Progress(step="ship", state="done", detail=str(folder) if files and folder else written.url))
     return Shipped(
         target=order.target,
@@ -133,6 +140,14 @@ def _value(target: str, choice: Choice, typed: str) -> str | int | float | bool:
         ) from None
 
 
+def _folder(typed: str) -> Path:
+    """The folder that was named, absolute; one that is not is within the person's home. Raises `InvalidOption`."""
+    try:
+        return Path(os.path.normpath(Path.home() / Path(check_text(typed, "the folder")).expanduser()))
+    except RuntimeError as error:  # ~nobody
+        raise InvalidOption(f"{typed} names no folder", why=str(error), fix="write its whole path") from error
+
+
 def _may_write(folder: Path, *, replace: bool) -> None:
     """Raise `InvalidOption` where something is there that must not be lost."""
     if not os.path.lexists(folder):
@@ -143,7 +158,7 @@ def _may_write(folder: Path, *, replace: bool) -> None:
         raise InvalidOption(
             f"{folder} is there already",
             why="what stands in it would be lost",
-            fix="name another folder with --to, or use --replace to write over what was shipped there before",
+            fix="name another folder (--to), or have what was shipped there before replaced (--replace)",
         )
     try:
         sums = msgspec.json.decode((folder / LIST).read_bytes(), type=dict[str, str])
@@ -178,11 +193,37 @@ def _beside(folder: Path | None) -> Path | None:
     return folder.parent
 
 
+@contextlib.contextmanager
+def _scratch(name: str, place: Path | None) -> Iterator[Path]:
+    """A folder for what is not whole yet, in `place`. One that was killed leaves it there, and the next takes it away.
+
+    A lock tells whose writer still runs. What somebody's folder was moved into stays: it may hold the only copy.
+    """
+    for left in place.glob(f".{name}-*") if place is not None else ():
+        with contextlib.suppress(OSError), (left / _LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not (left / "before").exists():
+                shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=place) as made, (Path(made) / "lock").open("wb") as lock:
+        with contextlib.suppress(OSError):  # not every disk has locks: nothing is then taken away there
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            Path(lock.name).rename(Path(made) / _LOCK)  # it is never seen without being held
+        yield Path(made)
+
+
 def _move(fresh: Path, folder: Path, before: Path) -> None:
-    """Put `fresh` where `folder` is; what is there moves to `before`, and comes back where that fails."""
+    """Put `fresh` where `folder` is; what is there moves to `before`, and comes back where that fails.
+
+    Raises `ShipFailed` for a folder that cannot be moved away, as one that a disk is mounted on.
+    """
     there = os.path.lexists(folder)
     if there:
-        folder.rename(before)
+        try:
+            folder.rename(before)
+        except OSError as error:
+            raise ShipFailed(
+                f"{folder} cannot be replaced", why=str(error), fix=f"name a folder in it: --to {folder / 'shipped'}"
+            ) from error
     try:
         fresh.rename(folder)
     except OSError:

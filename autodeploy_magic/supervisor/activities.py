@@ -9,7 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from autodeploy_magic.contracts import Progress, Report
-from autodeploy_magic.errors import AutodeployError
+from autodeploy_magic.errors import AutodeployError, ShipCancelled
 from autodeploy_magic.live import Activity
 
 __all__ = ["Activities"]
@@ -78,7 +78,7 @@ class Running:
             self._tell(state="done")
         else:
             text = error.what if isinstance(error, AutodeployError) else f"{type(error).__name__}: {error}"
-            self._tell(state="failed", error=text)
+            self._tell(state="cancelled" if isinstance(error, ShipCancelled) else "failed", error=text)
 
     def _tell(self, **changes: object) -> None:
         self.activity = msgspec.structs.replace(self.activity, **changes)

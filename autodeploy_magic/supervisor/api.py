@@ -100,6 +100,8 @@ def make_api(loop: Loop, token: str) -> ASGIApp:
         Route("/deployments/{name}/traffic", api.steer, methods=["POST"]),
         Route("/deployments/{name}/containerize", api.containerize, methods=["POST"]),
         Route("/deployments/{name}/ship", api.ship, methods=["POST"]),
+        Route("/deployments/{name}/shipping/cancel", api.cancel, methods=["POST"]),
+        Route("/deployments/{name}/targets", api.targets),
         Route("/deployments/{name}/test", api.test, methods=["POST"]),
         Route("/deployments/{name}/logs", api.logs),
         Route("/deployments/{name}/view", api.view),
@@ -228,6 +230,14 @@ class _Api:
         desired = self._deployments.desired
         return self.change(request, "ship", lambda name, report: self._loop.shipping.ship(desired(name), order, report))
 
+    async def cancel(self, request: Request) -> Response:
+        name = self._deployments.desired(name_of(request)).name
+        return self._to_the_end(lambda _: self._loop.shipping.cancel(name))
+
+    async def targets(self, request: Request) -> Response:
+        name, shipping = name_of(request), self._loop.shipping
+        return self._while_asked(lambda _: shipping.offer(self._deployments.desired(name)))
+
     async def start(self, request: Request) -> Response:
         return self.change(request, "start", self._deployments.start)
 
@@ -242,13 +252,12 @@ class _Api:
 
     async def job(self, request: Request) -> Response:
         body = await request.body()
-        queue: asyncio.Queue[bytes] = asyncio.Queue()
-        task = asyncio.create_task(perform(lambda _: run_job(self._loop.zygotes, body_of(body, Job)), queue))
-        return StreamingResponse(lines(queue, whose=task), media_type="application/x-ndjson")
+        return self._while_asked(lambda _: run_job(self._loop.zygotes, body_of(body, Job)))
 
     async def _remove(self, name: str) -> None:
         self._loop.operating.forget(name)
         await self._loop.retunes.forget(name)
+        await self._loop.shipping.forget(name)
         self._loop.showing.remove(name)
         await self._deployments.remove(name)
 
@@ -256,6 +265,12 @@ class _Api:
         """Perform a change of the deployment that the path names, and tell those who watch of it."""
         name = name_of(request)
         return self._to_the_end(self._noted(name, title, lambda report: operation(name, report)))
+
+    def _while_asked(self, operation: Operation) -> Response:
+        """Perform what changes nothing, and is of no use when its client goes away."""
+        queue: asyncio.Queue[bytes] = asyncio.Queue()
+        task = asyncio.create_task(perform(operation, queue))
+        return StreamingResponse(lines(queue, whose=task), media_type="application/x-ndjson")
 
     def _to_the_end(self, operation: Operation) -> Response:
         """Perform a change that is finished whether or not its client stays: no half of it is left behind."""

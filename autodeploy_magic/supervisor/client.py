@@ -20,7 +20,7 @@ from autodeploy_magic.errors import InvalidOption, SupervisorFailed, from_payloa
 from autodeploy_magic.health import Drill, Health, Incident
 from autodeploy_magic.live import Activity, Event, Glance, Message, Probe, Series, View
 from autodeploy_magic.retuning import Order, Retune
-from autodeploy_magic.shipping import Image, Shipment, Shipped, Wanted
+from autodeploy_magic.shipping import Cancelled, Image, Offer, Shipment, Shipped, Wanted
 from autodeploy_magic.store import Store
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ PAGE_CALLS = tuple(
     (method, re.compile(pattern))
     for method, pattern in (
         ("GET", "/ping|/glances|/deployments"),
-        ("GET", f"{_NAME}(/(view|series|events|logs|health|unlabelled|repro|retunes(/[a-z0-9]+)?))?"),
-        ("POST", f"{_NAME}/(test|start|stop|restart|scale|tune|rollback|promote|traffic|containerize)"),
+        ("GET", f"{_NAME}(/(view|series|events|logs|health|unlabelled|repro|targets|retunes(/[a-z0-9]+)?))?"),
+        ("POST", f"{_NAME}/(test|start|stop|restart|scale|tune|rollback|promote|traffic|containerize|ship)"),
         ("POST", f"{_NAME}/(slo|recovery|silence|feedback|drill|alerts/test|incidents/[a-z0-9]+/(act|undo))"),
-        ("POST", f"{_NAME}/(retune|retunes/[a-z0-9]+/(cancel|take|undo))"),
+        ("POST", f"{_NAME}/(shipping/cancel|retune|retunes/[a-z0-9]+/(cancel|take|undo))"),
         ("DELETE", _NAME),
     )
 )
@@ -143,9 +143,23 @@ class Supervisor:
         return self.call("POST", f"/deployments/{name}/promote", Status, {"version": version}, report)
 
     def containerize(self, name: str, wanted: Wanted, report: Report) -> Image:
-        """Build an image of the version that serves, and prove it. Raises `ShipFailed` or `InvalidOption`."""
+        """Build an image of the version that serves, and prove it. It goes on where this call is broken off.
+
+        Raises `ShipFailed` or `InvalidOption`, and `ShipCancelled` where somebody did that.
+        """
         body = msgspec.to_builtins(wanted)
         return self.call("POST", f"/deployments/{name}/containerize", Image, body, report)
+
+    def cancel_shipping(self, name: str) -> Cancelled:
+        """End the `containerize` or `ship` that is under way; returns once nothing is left of it.
+
+        Raises `InvalidOption` where nothing is under way, or it was through before it could be ended.
+        """
+        return self.call("POST", f"/deployments/{name}/shipping/cancel", Cancelled, {})
+
+    def targets(self, name: str) -> Offer:
+        """Where the version that serves can go, with the options of each place."""
+        return self.call("GET", f"/deployments/{name}/targets", Offer)
 
     def ship(self, name: str, order: Shipment, report: Report) -> Shipped:
         """Take the version that serves elsewhere, as `order` says. Raises `ShipFailed` or `InvalidOption`."""

@@ -105,6 +105,7 @@ class Showing:
                 folder=self._store.folder(desired.name),
                 file=self._store.metrics_file(desired.name),
                 recorded=bool(desired.settings.get("metrics", True)),
+                elsewhere=self._deployments.take_used(desired.name),
             )
             for desired, workers in self._deployments.observed()
         ]

@@ -69,6 +69,7 @@ _IMAGE = (
     Option("tag", "what it is called; default NAME:vN"),
     Option("platform", "linux/amd64 or linux/arm64; default this machine's"),
     Option("to", "the folder of an archive; default here"),
+    Option("cancel", "end what is being built or shipped; nothing is left of it", "flag", default=False),
 )
 _SHIP = (
     Option("target", "where to; without one, the targets and their options are shown", positional=True),
@@ -79,6 +80,7 @@ _SHIP = (
     Option("github", "of ci: for GitHub Actions", "flag", default=False),
     Option("gitlab", "of ci: for GitLab", "flag", default=False),
     Option("jenkins", "of ci: for Jenkins", "flag", default=False),
+    Option("cancel", "end what is being built or shipped; nothing is left of it", "flag", default=False),
 )
 _RETUNE = (
     Option("goal", "what is wanted", default="auto", choices=("auto", "latency", "size", "quality")),

@@ -1,8 +1,9 @@
 """What a child of a zygote does: read its order from its channel, run "module:function", answer on the channel.
 
 An order is one JSON line: {"target", "spec", "env", "paths"}; with "nice" and "cores" it gives way to others. A job
-answers {"result": …} or {"error": …} and ends; a worker is handed the channel and the listening sockets, and speaks for
-itself. A trial is a worker that ends with its zygote, as a job does, and so with whoever started it.
+answers {"result": …} or {"error": …} and ends; interrupted (SIGINT) it ends without a word, once it has taken back what
+it began. A worker is handed the channel and the listening sockets, and speaks for itself. A trial is a worker that ends
+with its zygote, as a job does, and so with whoever started it.
 """
 
 from __future__ import annotations
@@ -104,8 +105,10 @@ def _give_way_as_a_group(nice: int) -> None:
 
 def _job(channel: socket.socket, target: str, spec: dict[str, Any]) -> int:
     answer: dict[str, Any]
+    signal.signal(signal.SIGINT, _interrupted)
     try:
         answer = {"result": registry.load(target)(spec)}
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is done: there is nothing to take back any more
     except AutodeployError as error:
         log.exception("%s failed", target)
         answer = {"error": error.to_payload()}
@@ -121,6 +124,12 @@ def _job(channel: socket.socket, target: str, spec: dict[str, Any]) -> int:
     except (BrokenPipeError, ConnectionResetError):
         return 1  # whoever asked went away
     return 0 if "result" in answer else 1
+
+
+def _interrupted(*_: object) -> None:
+    """Have a job take back what it began; the next signal must not break that off."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def main() -> int:

@@ -13,6 +13,7 @@ import healthStyle from './panel/health.css';
 import panelStyle from './panel/layout.css';
 import partsStyle from './panel/parts.css';
 import retuneStyle from './panel/retune.css';
+import shipStyle from './panel/ship.css';
 import themeStyle from './panel/theme.css';
 
 interface Traits {
@@ -153,6 +154,7 @@ function addStyle(el: HTMLElement): void {
     partsStyle,
     healthStyle,
     retuneStyle,
+    shipStyle,
     chartStyle,
   ].join('\n');
   place.append(style);

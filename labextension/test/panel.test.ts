@@ -271,6 +271,80 @@ describe('dialogs', () => {
   });
 });
 
+describe('what is made elsewhere can be cancelled', () => {
+  const ended = { deployment: 'iris', title: 'containerize iris', after_s: 4 };
+  const cancelled = {
+    error: 'ShipCancelled',
+    what: 'containerize iris was cancelled',
+    why: 'somebody asked for it after 4.0 s; nothing is left of it',
+    fix: '',
+  };
+
+  it('begun here: one call however often it is pressed, and the one who waits is told without alarm', async () => {
+    await live();
+    button('Containerize').click();
+    button('Build the image').click();
+    expect(() => button('Cancel')).toThrow(); // it has not begun there yet
+    transport.say({ activity: JOB });
+    await settle();
+    const cancel = button('Cancel');
+    expect(cancel.getAttribute('aria-label')).toBe('Cancel: containerize iris');
+    cancel.focus();
+    transport.say({ activity: { ...JOB, log: ['STEP 2/9'] } });
+    await settle();
+    expect(button('Cancel')).toBe(cancel); // what is pressed is not drawn anew beneath the pointer
+    expect(document.activeElement).toBe(cancel);
+    cancel.click();
+    cancel.click();
+    expect(transport.count('/shipping/cancel')).toBe(1);
+    expect(off('Cancel')).toBe(true);
+    expect(cancel.title).toBe('Being cancelled');
+    transport.say({ activity: { ...JOB, state: 'cancelled', error: cancelled.what } });
+    transport.last('/containerize').reject(new DeployError(cancelled));
+    transport.last('/shipping/cancel').resolve(ended);
+    await settle();
+    expect(find('.adm-jobs').hidden).toBe(true);
+    expect(text('.adm-notices').match(/was cancelled/g)).toHaveLength(1);
+    expect(text('.adm-notices')).toContain('nothing is left of it');
+    expect(panel.node.querySelector('.adm-notice-bad')).toBeNull();
+    expect(off('Containerize')).toBe(false);
+  });
+
+  it('begun elsewhere; what cannot be cancelled has no such button, and what came too late is told', async () => {
+    await live();
+    transport.say({ activity: { ...JOB, id: 'restart', title: 'restart iris' } });
+    transport.say({ activity: { ...JOB, id: 'kernel', title: 'deploy iris', where: 'kernel' } });
+    await settle();
+    expect(() => button('Cancel')).toThrow();
+    transport.say({ activity: { ...JOB, title: 'ship iris' } });
+    await settle();
+    button('Cancel').click();
+    const late = {
+      ...cancelled,
+      error: 'InvalidOption',
+      what: 'ship iris ended before it could be cancelled',
+    };
+    transport.last('/shipping/cancel').reject(new DeployError(late));
+    await settle();
+    expect(text('.adm-notice-bad')).toContain('ended before it could be cancelled');
+    button('Cancel').click();
+    transport.last('/shipping/cancel').resolve({ ...ended, title: 'ship iris' });
+    await settle();
+    expect(text('.adm-notices')).toContain('ship iris was cancelled');
+  });
+
+  it('cancelled by somebody else is told in a word, and not as a failure', async () => {
+    await live();
+    transport.say({ activity: JOB });
+    await settle();
+    transport.say({ activity: { ...JOB, state: 'cancelled', error: cancelled.what } });
+    await settle();
+    expect(text('.adm-notices')).toContain('containerize iris was cancelled');
+    expect(panel.node.querySelector('.adm-notice-bad')).toBeNull();
+    expect(find('.adm-jobs').hidden).toBe(true);
+  });
+});
+
 describe('the drawer', () => {
   it('tests: shows the request, the answer, the time, and whether it is as verified', async () => {
     await live();

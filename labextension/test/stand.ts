@@ -10,10 +10,12 @@ import {
   type Glance,
   type Health,
   type Message,
+  type Offer,
   type Point,
   type Probe,
   type Progress,
   type Series,
+  type Shipped,
   type Unlabelled,
   type View,
 } from '../src/api/types';
@@ -26,6 +28,8 @@ export interface Golden {
   probe: Probe;
   health: Health;
   unlabelled: Unlabelled[];
+  offer: Offer;
+  shipped: Shipped;
   error: ErrorPayload;
 }
 

@@ -169,7 +169,7 @@ describe('finding the server of a page', () => {
 
   it('asks for hello below the base URL, and asks once', async () => {
     document.body.innerHTML =
-      '<script id="jupyter-config-data" type="application/json">{"baseUrl": "/lab/"}</script>';
+      '<script id="jupyter-config-data" type="application/json">{"baseUrl": "/lab/", "serverRoot": "~/work/"}</script>';
     vi.stubGlobal('WebSocket', vi.fn());
     const fetching = vi.fn<(url: string) => Promise<Response>>(() =>
       Promise.resolve(streamed('{"result": {"release": "0.1.0", "supervisor": false}}\n')),
@@ -177,6 +177,7 @@ describe('finding the server of a page', () => {
     vi.stubGlobal('fetch', fetching);
     const server = await findServer();
     expect(server?.baseUrl).toMatch(/\/lab\/$/);
+    expect(server?.root).toBe('~/work');
     expect(await findServer()).toBe(server);
     expect(fetching).toHaveBeenCalledTimes(1);
     expect(fetching.mock.calls[0]?.[0]).toMatch(/\/lab\/autodeploy\/api\/hello$/);

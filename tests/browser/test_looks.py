@@ -68,6 +68,10 @@ def test_everybody_can_read_and_reach_it(busy: Lab, theme: str) -> None:
         panel.press(button)
         found += violations(busy.page, ".adm-dialog")
         busy.page.keyboard.press("Escape")
+    panel.press("Ship…")
+    panel.dialog.get_by_text("Options (").click()
+    found += violations(busy.page, ".adm-dialog")
+    busy.page.keyboard.press("Escape")
     panel.press("Scale")
     found += violations(busy.page, ".adm-popover")
     assert "\n".join(found) == ""
@@ -84,6 +88,10 @@ def test_a_narrow_panel_cuts_nothing_off(busy: Lab, width: int) -> None:
         expect(panel.drawer).to_be_visible()
         assert panel.node.evaluate(OVERFLOWING) == []
     panel.press("Re-tune")
+    assert panel.node.evaluate(OVERFLOWING) == []
+    panel.page.keyboard.press("Escape")
+    panel.press("Ship…")
+    panel.dialog.get_by_text("Options (").click()
     assert panel.node.evaluate(OVERFLOWING) == []
 
 

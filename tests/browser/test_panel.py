@@ -206,6 +206,37 @@ def test_containerize_offers_what_there_is_and_says_what_is_missing(panel: Panel
     expect(panel.notice).to_contain_text("there is no /nowhere/base.tar")
 
 
+def test_a_version_is_shipped_from_its_form_into_a_folder_beside_the_notebooks(panel: Panel, lab: Lab) -> None:
+    panel.press("Ship…")
+    panel.dialog.get_by_label("Where to").select_option("compose")
+    expect(panel.dialog).to_contain_text("Grafana dashboard")
+    write = panel.dialog.get_by_role("button", name="Write the files")
+    expect(write).to_have_attribute("aria-disabled", "true")
+    panel.dialog.get_by_label("Image").fill("registry.example.com/team/iris:v1")
+    panel.dialog.get_by_text("Options (").click()
+    panel.dialog.get_by_label("port").fill("99999")
+    write.click()
+    expect(panel.dialog.get_by_role("alert")).to_contain_text("99999 is no port")
+    expect(panel.dialog.get_by_role("alert")).to_contain_text("→ use one from 1 to 65535")
+    expect(panel.dialog.get_by_label("port")).to_be_focused()
+    panel.dialog.get_by_label("port").fill("8123")
+    panel.page.keyboard.press("Enter")
+    expect(panel.notice).to_contain_text("Read README.md first")
+    expect(panel.dialog).to_be_hidden()
+    expect(panel.button("Ship…")).to_be_focused()
+    folder = lab.server.root / "iris-compose"
+    expect(panel.notice.locator("code")).to_have_text(str(folder))
+    panel.notice.get_by_role("button", name="Copy").click()
+    expect(panel.notice.get_by_role("button", name="Copied")).to_be_visible()
+    assert panel.page.evaluate("navigator.clipboard.readText()") == str(folder)
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".shipped.json"]
+    expect(panel.notice).to_contain_text(f"{len(files)} files")
+    assert {"README.md", "docker-compose.yaml", ".env"} <= {path.name for path in files}
+    assert "8123" in (folder / ".env").read_text("utf-8")
+    assert "registry.example.com/team/iris:v1" in (folder / ".env").read_text("utf-8")
+    expect(panel.events.first).to_contain_text("compose")
+
+
 def test_what_fails_says_why_and_what_to_do(panel: Panel, world: World) -> None:
     panel.press("Scale · 1")
     panel.node.get_by_label("Workers").fill("2")

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from watching import watching
@@ -203,6 +204,28 @@ def test_a_page_may_ask_for_what_it_shows_and_changes(world: World) -> None:
         call("POST", "/deployments/iris/scale", {"workers": "many"})
     with pytest.raises(InvalidOption, match="seconds=x"):
         call("GET", "/deployments/iris/events?seconds=x")
+
+
+def test_a_page_may_ask_where_a_version_can_go_and_ship_it(world: World, tmp_path: Path) -> None:
+    world.serve(world.version())
+    call = world.supervisor.page_call
+    offered = call("GET", "/deployments/iris/targets")
+    assert (offered["version"], offered["image"]) == (1, "")
+    compose = next(target for target in offered["targets"] if target["name"] == "compose")
+    assert {option["name"]: option["default"] for option in compose["options"]}["alertmanager"] == "no"
+    order = {"target": "compose", "folder": str(tmp_path / "iris"), "image": "registry.example.com/iris:v1"}
+    with pytest.raises(InvalidOption, match="port of compose is 'many'"):
+        call("POST", "/deployments/iris/ship", order | {"options": {"port": "many"}})
+    assert not (tmp_path / "iris").exists()
+    seen: list[Progress] = []
+    shipped = call("POST", "/deployments/iris/ship", order | {"options": {"port": "8081"}}, seen.append)
+    assert {step.step for step in seen} >= {"ship"}
+    assert {str(path.relative_to(shipped["folder"])) for path in (tmp_path / "iris").rglob("*") if path.is_file()} == {
+        *shipped["files"],
+        ".shipped.json",
+    }
+    with pytest.raises(UnknownDeployment):
+        call("GET", "/deployments/nobody/targets")
 
 
 @pytest.mark.parametrize(

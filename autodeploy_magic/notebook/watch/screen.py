@@ -39,6 +39,7 @@ STATES = {
 }
 SEVERITIES = {"info": ("●", "blue"), "warning": ("▲", "yellow"), "critical": ("■", "bold red")}
 STEPS = {"started": ("·", "cyan"), "done": ("✓", "green"), "failed": ("✗", "bold red"), "skipped": ("–", "dim")}
+JOBS = {**STEPS, "running": STEPS["started"], "cancelled": STEPS["skipped"]}
 LEAST_EVENTS = 3
 
 
@@ -247,11 +248,11 @@ def _one(look: Look, name: str, width: int, now_s: float) -> tuple[RenderableTyp
 
 def _activity(activity: Activity, width: int) -> RenderableType:
     running = activity.state == "running"
-    sign, style = STEPS["started" if running else activity.state]
+    sign, style = JOBS[activity.state]
     seconds = seconds_text(max(0.0, time.time() - activity.started_s)) if running and activity.started_s else ""
     head = Text.assemble((f" {sign} ", style), (activity.title, "bold"), (f"  {seconds}", "dim"), no_wrap=True)
     if activity.error:
-        head.append(f"  {activity.error.splitlines()[0]}", style="red")
+        head.append(f"  {activity.error.splitlines()[0]}", style="red" if activity.state == "failed" else "dim")
     head.truncate(width, overflow="ellipsis")
     steps = Text("   ", no_wrap=True)
     for step in activity.steps:

@@ -26,6 +26,7 @@ export interface ServerOptions {
 
 export class ServerTransport implements Transport {
   readonly baseUrl: string;
+  readonly root = slashless(pageConfig()?.serverRoot ?? '');
   private readonly token: string;
   private readonly fetch: typeof fetch;
   private readonly line: LiveLine;
@@ -129,15 +130,28 @@ async function look(): Promise<ServerTransport | null> {
 /** What JupyterLab and Notebook say of their server in the page; null where the page is not one of theirs. */
 function pageOptions(): ServerOptions | null {
   if (!/^https?:$/.test(location.protocol)) return null;
+  const config = pageConfig();
+  if (config === null) return null;
+  return {
+    baseUrl: config.baseUrl ?? '/',
+    ...(config.wsUrl ? { wsUrl: config.wsUrl } : {}),
+    ...(config.token ? { token: config.token } : {}),
+  };
+}
+
+interface PageConfig {
+  baseUrl?: string;
+  wsUrl?: string;
+  token?: string;
+  /** The folder whose files the page shows; "~" is the person's home. */
+  serverRoot?: string;
+}
+
+function pageConfig(): PageConfig | null {
   const text = document.getElementById('jupyter-config-data')?.textContent ?? '';
   if (text.trim() === '') return null;
   try {
-    const config = JSON.parse(text) as { baseUrl?: string; wsUrl?: string; token?: string };
-    return {
-      baseUrl: config.baseUrl ?? '/',
-      ...(config.wsUrl ? { wsUrl: config.wsUrl } : {}),
-      ...(config.token ? { token: config.token } : {}),
-    };
+    return JSON.parse(text) as PageConfig;
   } catch {
     return null;
   }
@@ -195,6 +209,10 @@ function query(values: Record<string, string | undefined>): string {
   const given = Object.entries(values).filter(([, value]) => value !== undefined && value !== '');
   const pairs = given.map(([name, value]) => `${name}=${encodeURIComponent(value ?? '')}`);
   return pairs.length > 0 ? `?${pairs.join('&')}` : '';
+}
+
+function slashless(path: string): string {
+  return path.replace(/\/+$/, '');
 }
 
 function slashed(url: string): string {

@@ -20,6 +20,8 @@ export type LinkState = 'connecting' | 'open' | 'lost';
 export type Method = 'GET' | 'POST' | 'DELETE';
 
 export interface Transport {
+  /** The folder on the machine that serves that the page shows files of; "" where it shows none. */
+  readonly root?: string;
   /** Make one call of the supervisor and return its result. Rejects with a `DeployError`. */
   call<T>(method: Method, path: string, body?: unknown, onProgress?: (step: Progress) => void): Promise<T>;
   /** Follow the live stream, of these deployments or of all, until it is disposed. */

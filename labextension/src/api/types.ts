@@ -143,7 +143,7 @@ export interface Activity {
   id: string;
   name: string;
   title: string;
-  state: 'running' | 'done' | 'failed';
+  state: 'running' | 'done' | 'failed' | 'cancelled';
   started_s: number;
   steps: Progress[];
   error: string;
@@ -226,6 +226,56 @@ export interface Image {
   rows: number;
   /** Lines for a shell that run it. */
   run: string[];
+}
+
+/** An option of a place to ship to. `default` is written as a person would type it. */
+export interface OfferedOption {
+  name: string;
+  help: string;
+  kind: 'text' | 'whole' | 'number' | 'yes_no';
+  default: string;
+  /** The only values, where there are any. */
+  choices: string[];
+  required: boolean;
+}
+
+/** A place that a version can go to; one that is `at_once` serves there, too. */
+export interface OfferedTarget {
+  name: string;
+  about: string;
+  options: OfferedOption[];
+  image: 'needed' | 'named' | 'none';
+  at_once: boolean;
+}
+
+/** What GET …/targets answers. `broken` are those that cannot be used, each with the reason. */
+export interface Offer {
+  deployment: string;
+  version: number;
+  /** What the image that was built last is called; "" where none was. */
+  image: string;
+  targets: OfferedTarget[];
+  broken: string[];
+}
+
+/** What POST …/ship is given; see autodeploy_magic/shipping.py. */
+export interface Shipment {
+  target: string;
+  folder: string;
+  image: string;
+  options: Record<string, string>;
+  replace: boolean;
+}
+
+/** What POST …/ship answers: files relative to `folder`, and where it answers of a place that serves at once. */
+export interface Shipped {
+  target: string;
+  version: number;
+  folder: string;
+  files: string[];
+  notes: string[];
+  next: string[];
+  url: string;
 }
 
 export interface Hello {

@@ -30,6 +30,7 @@ export type Kind =
   | 'rollback'
   | 'promote'
   | 'containerize'
+  | 'ship'
   | 'drill'
   | 'incident';
 
@@ -116,6 +117,8 @@ export class Model implements Disposable {
         const { title, error } = change.activity;
         if (!isRetuneJob(title)) this.notify({ tone: 'bad', what: trans('%1 failed', title), why: error });
       }
+      if (change.activity?.name === name && change.activity.state === 'cancelled' && !this.acting)
+        this.notify({ what: trans('%1 was cancelled', change.activity.title) });
       if (
         change.state !== undefined ||
         change.activities === true ||
@@ -187,7 +190,7 @@ export class Model implements Disposable {
   /**
    * Perform a change, show its steps, and tell how it ended; null where it failed, or another is under way.
    *
-   * `done` says what it did, from its result; `what` is the rest of the call's path.
+   * `done` says what it did, from its result; `what` is the rest of the call's path; `failed` tells why it did not.
    */
   async act<T>(
     kind: Kind,
@@ -195,6 +198,7 @@ export class Model implements Disposable {
     body: unknown,
     done: (result: T) => string | Partial<Notice>,
     what = `/${kind}`,
+    failed = (thrown: unknown): void => this.fail(thrown),
   ): Promise<T | null> {
     if (!this.able) return null;
     const pending: Pending = { kind, title, startedS: this.store.now(), steps: new Map() };
@@ -212,7 +216,7 @@ export class Model implements Disposable {
       return result;
     } catch (thrown) {
       this.end();
-      this.fail(thrown);
+      failed(thrown);
       this.readSoon(0);
       return null;
     }
@@ -224,8 +228,8 @@ export class Model implements Disposable {
   }
 
   fail(thrown: unknown): void {
-    const { what, why, fix } = DeployError.of(thrown);
-    this.notify({ tone: 'bad', what, why, fix });
+    const { error, what, why, fix } = DeployError.of(thrown);
+    this.notify({ tone: error === 'ShipCancelled' ? 'ok' : 'bad', what, why, fix });
   }
 
   notify(told: Partial<Notice>): void {

@@ -3,13 +3,16 @@
 import type { Activity, Progress } from '../api/types';
 import { h, setHidden } from './dom';
 import { durationText } from './format';
-import type { Context, Part } from './part';
+import { button, disable, type Context, type Part } from './part';
 import { isRetuneJob } from './retuning';
 
 /** The steps of a deploy, in order, as notebook/progress.py has them; other jobs show theirs as they come. */
 const STEPS = ['capture', 'export', 'verify', 'package', 'start', 'first prediction'];
 /** A job that ended well stays to be seen for this long, in seconds. */
 const LINGER_S = 5;
+
+/** What is made elsewhere, and can be cancelled: as supervisor/api.py calls it. */
+const SHIPS = /^(containerize|ship) /;
 
 interface Shown {
   key: string;
@@ -18,6 +21,14 @@ interface Shown {
   state: Activity['state'];
   build: boolean;
   log: readonly string[];
+  /** Whether it can be cancelled. */
+  ends: boolean;
+}
+
+/** The element of a job, and its button: that one stays where it is while all around it is drawn anew. */
+interface Drawn {
+  node: HTMLElement;
+  cancel: HTMLButtonElement;
 }
 
 export class ProgressList implements Part {
@@ -28,6 +39,9 @@ export class ProgressList implements Part {
   private readonly ended = new Map<string, number>();
   /** The jobs whose log is being read. */
   private readonly unfolded = new Set<string>();
+  private readonly nodes = new Map<string, Drawn>();
+  /** The jobs that are being cancelled. */
+  private readonly cancelling = new Set<string>();
 
   constructor(private readonly context: Context) {
     this.node = h('div', {
@@ -39,10 +53,15 @@ export class ProgressList implements Part {
 
   update(): void {
     const jobs = this.jobs();
-    const key = JSON.stringify(jobs);
+    const key = JSON.stringify([jobs, [...this.cancelling]]);
     if (key === this.drawn) return;
     this.drawn = key;
-    this.node.replaceChildren(...jobs.map((job) => this.draw(job)));
+    const known = [...this.nodes.keys()];
+    for (const gone of known.filter((one) => jobs.every((job) => job.key !== one))) this.nodes.delete(gone);
+    for (const job of jobs) this.draw(job);
+    const keys = [...this.nodes.keys()];
+    if (keys.join() !== known.join())
+      this.node.replaceChildren(...[...this.nodes.values()].map(({ node }) => node));
     setHidden(this.node, jobs.length === 0);
   }
 
@@ -68,6 +87,7 @@ export class ProgressList implements Part {
       state: activity.state,
       build: activity.steps.some((step) => STEPS.slice(0, 4).includes(step.step)),
       log: activity.log ?? [],
+      ends: activity.state === 'running' && activity.where === 'supervisor' && SHIPS.test(activity.title),
     }));
     const { pending } = model;
     const twice = told.some((activity) => activity.where === 'supervisor' && activity.state === 'running');
@@ -79,11 +99,47 @@ export class ProgressList implements Part {
         state: 'running',
         build: false,
         log: [],
+        ends: false,
       });
     return jobs;
   }
 
-  private draw(job: Shown): HTMLElement {
+  private draw(job: Shown): void {
+    const { trans } = this.context;
+    const drawn = this.nodes.get(job.key) ?? this.drawnOf(job);
+    this.nodes.set(job.key, drawn);
+    const { node, cancel } = drawn;
+    for (const child of [...node.children]) if (child !== cancel || !job.ends) child.remove();
+    node.prepend(...this.head(job));
+    if (job.ends && cancel.parentElement === null) node.append(cancel);
+    if (job.log.length > 0) node.append(this.log(job));
+    disable(cancel, this.cancelling.has(job.key) ? trans('Being cancelled') : '');
+  }
+
+  private drawnOf(job: Shown): Drawn {
+    const { trans } = this.context;
+    const cancel = button(trans('Cancel'), () => void this.cancel(job), { class: 'adm-small adm-jobcancel' });
+    cancel.setAttribute('aria-label', trans('Cancel: %1', job.title));
+    return { node: h('div', { class: 'adm-job' }), cancel };
+  }
+
+  private async cancel(job: Shown): Promise<void> {
+    const { model, trans } = this.context;
+    const begunHere = model.pending !== null; // then whoever waits for it tells how it ended
+    this.cancelling.add(job.key);
+    this.update();
+    try {
+      await model.change('/shipping/cancel', {});
+      if (!begunHere) model.notify({ what: trans('%1 was cancelled', job.title) });
+    } catch (thrown) {
+      model.fail(thrown);
+    } finally {
+      this.cancelling.delete(job.key);
+      this.update();
+    }
+  }
+
+  private head(job: Shown): HTMLElement[] {
     const known = latest(job.steps);
     const names = job.build ? [...new Set([...STEPS, ...known.keys()])] : [...known.keys()];
     const done = [...known.values()].filter((step) => step.state !== 'started').length;
@@ -91,9 +147,7 @@ export class ProgressList implements Part {
     const share = job.state === 'done' ? 1 : names.length > 0 && job.build ? done / names.length : null;
     const bar = h('i');
     if (share !== null) bar.style.width = `${Math.round(100 * share)}%`;
-    return h(
-      'div',
-      { class: 'adm-job' },
+    return [
       h(
         'div',
         { class: share === null ? 'adm-bar adm-unsure' : 'adm-bar', attrs: { 'aria-hidden': 'true' } },
@@ -106,8 +160,7 @@ export class ProgressList implements Part {
         job.state === 'done' ? h('span', { class: 'adm-mut', text: durationText(seconds) }) : null,
         h('ol', { class: 'adm-steps' }, ...names.map((name) => this.step(name, known.get(name), job.state))),
       ),
-      job.log.length > 0 ? this.log(job) : null,
-    );
+    ];
   }
 
   /** What the tools say, as it comes: unfolded by whoever wants to read it, and then at its end. */

@@ -13,6 +13,7 @@ import { ScalePopover } from './scale';
 import { probeContent } from './probe';
 import { retuneDialog } from './retune';
 import { rollbackDialog } from './rollback';
+import { Drafts, shipDialog } from './ship';
 
 const SERVES: readonly State[] = ['running', 'degraded'];
 const NOT_STOPPED: readonly State[] = ['starting', 'running', 'degraded', 'failed'];
@@ -57,9 +58,11 @@ export class Toolbar implements Part {
     this.scale = new ScalePopover(context);
     const tune = button(trans('Re-tune'), () => retuneDialog(context), { class: 'adm-primary' });
     const back = button(trans('Roll back'), () => rollbackDialog(context));
-    const ship = button(trans('Containerize'), () =>
+    const image = button(trans('Containerize'), () =>
       containerizeDialog(context, (wanted) => this.containerize(wanted)),
     );
+    const drafts = new Drafts();
+    const ship = button(trans('Ship…'), () => shipDialog(context, drafts));
     const running = (state: State): string =>
       NOT_STOPPED.includes(state) ? '' : trans('It is stopped: start it first');
     const always = (): string => '';
@@ -71,7 +74,8 @@ export class Toolbar implements Part {
       { node: this.scale.button, kinds: ['scale'], refuse: running },
       { node: tune, kinds: ['tune', 'retune'], refuse: running },
       { node: back, kinds: ['rollback', 'promote'], refuse: () => this.onlyOne() },
-      { node: ship, kinds: ['containerize'], refuse: always },
+      { node: image, kinds: ['containerize'], refuse: always },
+      { node: ship, kinds: ['ship'], refuse: always },
       { node: log, kinds: [], refuse: always },
     ];
     const select = h(
@@ -98,6 +102,7 @@ export class Toolbar implements Part {
       this.scale.node,
       tune,
       back,
+      image,
       ship,
       h('span', { class: 'adm-grow' }),
       h('span', { class: 'adm-row adm-tools' }, log, code, select),

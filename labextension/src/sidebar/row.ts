@@ -129,7 +129,7 @@ export class Row {
   /** The job that is under way; where there is none, what a re-tune is at. */
   private showJob(jobs: readonly Activity[], retune = ''): void {
     const last = jobs.filter((job) => !isRetuneJob(job.title)).at(-1);
-    const told = last !== undefined && last.state !== 'done' ? last : null;
+    const told = last !== undefined && ['running', 'failed'].includes(last.state) ? last : null;
     setText(this.job, told === null ? retune : jobText(told));
     this.job.dataset['state'] = told?.state ?? (retune === '' ? '' : 'running');
   }
