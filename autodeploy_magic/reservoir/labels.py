@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,12 +13,13 @@ import msgspec
 
 from autodeploy_magic.reservoir.schema import open_for_writing
 
-__all__ = ["Accepted", "Label", "add_labels"]
+__all__ = ["Accepted", "AddLabels", "Label", "add_labels", "bring_labels"]
 
 _KNOWN = "SELECT number, label, before, changes FROM labels WHERE request = ? AND row = ?"
 _INSERT = (
     "INSERT INTO labels (request, row, at, label, before, changes, source) VALUES (?, ?, ?, ?, ?, ?, ?)"  # a new number
 )
+_SINCE = "SELECT at FROM labels WHERE request = ? AND row = ?"
 _OF_REQUEST = "SELECT rows, kept, status FROM requests WHERE id = ?"
 
 
@@ -42,6 +43,10 @@ class Accepted(NamedTuple):
     unmatched: int
 
 
+AddLabels = Callable[[Sequence[Label], float], Accepted]
+"""What `add_labels` does, for a file elsewhere: it takes all of them or raises `OSError`."""
+
+
 def add_labels(path: Path, labels: Iterable[Label], now_s: float) -> Accepted:
     """Write labels down; returns once they are on disk. Raises `sqlite3.Error` or `OSError`, and then none is.
 
@@ -60,6 +65,17 @@ def add_labels(path: Path, labels: Iterable[Label], now_s: float) -> Accepted:
             rows = answered[label.request]
             unmatched += rows is None or label.row not in rows
     return Accepted(**counts, unmatched=unmatched)
+
+
+def bring_labels(connection: sqlite3.Connection, labels: Iterable[tuple[Label, float]]) -> None:
+    """Write down labels that were given elsewhere, each with when that was, in the caller's transaction.
+
+    Of a row the label that was given last counts, in whichever order they are brought, and however often.
+    """
+    for label, at_s in labels:
+        found = connection.execute(_SINCE, (label.request, label.row)).fetchone()
+        if found is None or found[0] < at_s:
+            _add(connection, label, at_s)
 
 
 def _add(connection: sqlite3.Connection, label: Label, now_s: float) -> str:

@@ -11,6 +11,7 @@ import logging
 import os
 import platform
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import msgspec
 from autodeploy_magic.errors import StartFailed
 from autodeploy_magic.registry import need
 from autodeploy_magic.serve.mailbox import GONE_S, Mailbox, fresh_rows
+from autodeploy_magic.serve.outbox import Item
 from autodeploy_magic.serve.replica import Replica
 
 __all__ = ["Arguments", "builder"]
@@ -28,14 +30,19 @@ log = logging.getLogger(__name__)
 _FOLDER = Path(__file__).resolve().parents[2] / "model"
 _NAMESPACE = "autodeploy_magic"
 _PUSH_S = 1.0
+_LATE_S = 0.15
+"""How long after a second has begun the one before it is brought: it is written down by then."""
 _ANSWER_S = 5.0
+PUSH_BYTES = 512 * 1024
+"""Of records of requests that a replica brings in a second."""
 
 
 class Arguments(msgspec.Struct, frozen=True, kw_only=True):
     """What the application is deployed with. No secret is among it: the dashboard shows it.
 
     `owner` tells whose application it is. `python` is the minor version that pickled code needs ("3.11"), "" for any.
-    `distributions` must be installed, each in that version where it is not "".
+    `distributions` must be installed, each in that version where it is not "". `records`: whether somebody
+    fetches what is recorded of requests, so that they are.
     """
 
     name: str
@@ -46,6 +53,7 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True):
     distributions: dict[str, str] = {}
     threads: int = 1
     settings: dict[str, bool | float | int | str] = {}
+    records: bool = False
 
 
 def builder(args: dict[str, Any]) -> Any:
@@ -69,8 +77,9 @@ def builder(args: dict[str, Any]) -> Any:
             app[:] = [self.replica]
 
         async def reconfigure(self, config: dict[str, Any]) -> None:
-            """Take the digests of the tokens that are good from now on."""
+            """Take the digests of the tokens that are good from now on, and that of whoever keeps what is recorded."""
             self.replica.digests = tuple(config["digests"])
+            self.replica.keeper = str(config.get("keeper", ""))
 
     # A model that does not load will not load the tenth time: Ray gives up soon, and says why.
     return serve.deployment(serve.ingress(asgi)(Served), name="model", max_constructor_retry_count=4).bind()
@@ -88,22 +97,23 @@ def start(arguments: Arguments) -> Replica:
         worker=worker,
         threads=arguments.threads,
         options=arguments.settings,
+        records=arguments.records,
     )
-    collected = _Collected(arguments.name, name, replica.file, {"worker": worker, "version": arguments.version})
-    replica.pull, replica.ended = collected.pull, collected.close
+    collected = _Collected(arguments.name, name, replica, {"worker": worker, "version": arguments.version})
+    replica.pull, replica.pull_items, replica.ended = collected.pull, collected.pull_items, collected.close
     return replica
 
 
 class _Collected:
     """Brings what one replica records to the deployment's mailbox, an actor that ends soon after the last replica."""
 
-    def __init__(self, deployment: str, replica: str, file: Path, about: dict[str, Any]) -> None:
+    def __init__(self, deployment: str, name: str, replica: Replica, about: dict[str, Any]) -> None:
         self._ray = need("ray", "a Ray cluster")
         self._name = f"{deployment}-metrics"
+        self._of = name
         self._replica = replica
-        self._file = file
         node = self._ray.get_runtime_context().get_node_id()
-        self._about = {**about, "replica": replica, "pid": os.getpid(), "node": node}
+        self._about = {**about, "replica": name, "pid": os.getpid(), "node": node}
         self._last: dict[str, int] = {}
         self._actor: Any = None
         self._ending = threading.Event()
@@ -115,6 +125,11 @@ class _Collected:
         answer: dict[str, Any] = await asyncio.to_thread(self._ask, "pull", after)
         return answer
 
+    async def pull_items(self, after: str, most_bytes: int, key: str) -> dict[str, Any]:
+        """What all replicas have recorded of requests; see `Mailbox.pull_items`."""
+        answer: dict[str, Any] = await asyncio.to_thread(self._ask, "pull_items", after, most_bytes, key)
+        return answer
+
     def close(self) -> None:
         """Bring what is left."""
         self._ending.set()
@@ -123,12 +138,15 @@ class _Collected:
     def _run(self) -> None:
         complaint = ""
         while True:
-            ending = self._ending.wait(_PUSH_S)
+            ending = self._ending.wait(_PUSH_S - time.time() % _PUSH_S + _LATE_S)
             try:
-                rows = fresh_rows(self._file, self._last)
-                self._ask("push", self._replica, self._about, rows)
+                about = {**self._about, "used": [list(row) for row in self._replica.used()]}
+                rows = fresh_rows(self._replica.file, self._last)
+                self._ask("push", self._of, about, rows)
                 for table, number, _ in rows:
                     self._last[table] = number
+                while self._bring() and ending:
+                    pass
                 complaint = ""
             except Exception as error:  # noqa: BLE001 - Ray raises many kinds; the rows are brought the next time
                 if repr(error) != complaint:
@@ -137,6 +155,18 @@ class _Collected:
                 self._actor = None
             if ending:
                 return
+
+    def _bring(self) -> bool:
+        """Bring some of what is recorded of requests; whether more of it can be brought."""
+
+        def push(epoch: str, items: list[Item]) -> dict[str, Any]:
+            told: dict[str, Any] = self._ask("push_items", self._of, epoch, self._replica.unrecorded, items)
+            return told
+
+        more, key = self._replica.outbox.bring(push, PUSH_BYTES)
+        if key:
+            self._replica.record_key = bytes.fromhex(key)
+        return more
 
     def _ask(self, method: str, *arguments: Any) -> Any:
         actor = self._actor

@@ -23,7 +23,7 @@ from autodeploy_magic.reservoir.hidden import DROPPED, HASHED, named, names_of
 from autodeploy_magic.reservoir.records import Recorded
 from autodeploy_magic.store import write_atomic
 
-__all__ = ["KEY_FILE", "Redaction", "brief"]
+__all__ = ["KEY_FILE", "Redaction", "brief", "record_key"]
 
 KEY_FILE = "record.key"
 """Beside the record: the key of the hashes, which its owner alone can read."""
@@ -47,13 +47,16 @@ class Redaction:
     key: bytes = b""
 
     @classmethod
-    def from_settings(cls, path: Path) -> Redaction | None:
-        """The one that the settings ask for; None where records are kept whole. `path` is the record's file."""
+    def from_settings(cls, path: Path, key: bytes = b"") -> Redaction | None:
+        """The one that the settings ask for; None where records are kept whole.
+
+        `path` is the record's file, beside which the key of hashes is, where it is not given.
+        """
         drop, hashed = (frozenset(named(str(settings.get(f"record_{name}")))) for name in ("drop", "hash"))
         answers = settings.get("record") != "inputs"
         if answers and not drop and not hashed:
             return None
-        return cls(drop, hashed - drop, answers, _key(path.with_name(KEY_FILE)) if hashed else b"")
+        return cls(drop, hashed - drop, answers, (key or record_key(path)) if hashed else b"")
 
     def cleaned(self, request: Recorded, signature: Signature) -> Recorded:
         """The record as it may be kept."""
@@ -101,8 +104,12 @@ def brief(error: str) -> str:
     return found[1] if found is not None else error
 
 
-def _key(file: Path) -> bytes:
-    """The deployment's own key, made where there is none; of several workers that make one at once, one wins."""
+def record_key(path: Path) -> bytes:
+    """The deployment's own key, beside its record's file `path`; made where there is none.
+
+    Of several workers that make one at once, one wins.
+    """
+    file = path.with_name(KEY_FILE)
     if not file.exists():
         write_atomic(file, secrets.token_bytes(32), replace=False)
     return file.read_bytes()

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from autodeploy_magic.metrics import Totals
 from autodeploy_magic.registry import load, table
+from autodeploy_magic.reservoir.labels import AddLabels
 from autodeploy_magic.serve.exposition import Exposition
 from autodeploy_magic.serve.lane.lane import Lane
 from autodeploy_magic.serve.model import ServedModel
@@ -52,8 +53,8 @@ class Road:
     `repository` tells of the others; None where this worker knows of one version alone. `exposition` makes the
     deployment's metrics a page; where it is left out, the page tells of this version, and that nothing is recorded.
     `draining` says that the worker is on its way out: the version answers, and is not ready for more. `requests` is the
-    file that takes labels; None where there is none. `aliases` are further paths, each with the path that it stands
-    for; one that a protocol has too means what it says here.
+    file that takes labels, or what brings them to one elsewhere; None where there is neither. `aliases` are further
+    paths, each with the path that it stands for; one that a protocol has too means what it says here.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Road:
         *,
         repository: Repository | None = None,
         exposition: Exposition | None = None,
-        requests: Path | None = None,
+        requests: Path | AddLabels | None = None,
         aliases: Mapping[str, str] | None = None,
     ) -> None:
         self.repository = repository

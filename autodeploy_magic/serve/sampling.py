@@ -18,7 +18,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from autodeploy_magic import settings
 from autodeploy_magic.reservoir.schema import open_for_writing
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from autodeploy_magic.serve.redact import Redaction
     from autodeploy_magic.serve.road import Road
 
-__all__ = ["Sampling"]
+__all__ = ["Sampling", "Writing"]
 
 log = logging.getLogger(__name__)
 
@@ -55,16 +55,27 @@ TRIM_SHARE = 64
 _DAY_S = 24 * 3600.0
 
 
+class Writing(Protocol):
+    """Where records go. All of it is called by the thread of a `Sampling`."""
+
+    def write(self, recorded: Sequence[Recorded]) -> bool:
+        """Take all of them; false where that cannot be done now, and then none is."""
+
+    def close(self) -> None: ...
+
+
 class Sampling:
     """Takes requests on the event loop, and writes them down. `start` it in the worker's process, and `close` it.
 
     The road counts `left` down with each request; below 0 the request is taken: it asks `begin`, and tells `answered`
-    of what came of it, or nothing where it was refused. `share` of what was taken is recorded (0 to 1), by chance.
+    of what came of it, or nothing where it was refused. `share` of what was taken is recorded (0 to 1), by chance; `to`
+    a file, or what brings it to one elsewhere.
     """
 
-    def __init__(self, path: Path, *, each_second: int, share: float = 1.0, redaction: Redaction | None = None) -> None:
+    def __init__(
+        self, to: Path | Writing, *, each_second: int, share: float = 1.0, redaction: Redaction | None = None
+    ) -> None:
         self.left = 0
-        self._path = path
         self._each_second = each_second
         self._spare = (BURST - 1) * each_second
         self._most = each_second + self._spare
@@ -78,7 +89,7 @@ class Sampling:
         self._news = threading.Event()
         self._ending = threading.Event()
         self._dropped = self._lost = 0  # the one counted by the loop's thread, the other by the writer's
-        self._writing = _Writing(path)
+        self._writing: Writing = _Writing(to) if isinstance(to, Path) else to
         self._thread = threading.Thread(target=self._work, name="sampling", daemon=True)
 
     @property

@@ -18,6 +18,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +42,12 @@ if TYPE_CHECKING:
     from autodeploy_magic.serve.sampling import Sampling
     from autodeploy_magic.serve.trace import Tracing
 
-__all__ = ["Spec", "main"]
+__all__ = ["Leave", "Spec", "main"]
 
 log = logging.getLogger(__name__)
+
+Leave = Callable[[Callable[[], object]], None]
+"""What is called when the server is told to end, with what lets it: see `main`."""
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +96,8 @@ def main(spec: dict[str, Any], handed: dict[str, Any]) -> int:
 
     `handed` holds "channel", a socket to the supervisor, and "listen", the descriptors of the listening sockets, first
     HTTP's, then gRPC's where it is asked for; of a worker in a container also "pid", by which others know it, and
-    "container", the container's name.
+    "container", the container's name. "leave" is of a companion in this process that asks this server itself: called
+    when it is told to end, with what the companion calls from its thread once it asks no more.
     """
     started = time.perf_counter()
     if spec["log_file"]:
@@ -130,7 +135,8 @@ def main(spec: dict[str, Any], handed: dict[str, Any]) -> int:
                 "generation": order.generation,
                 "container": handed.get("container", ""),
             }
-            return runner.run(_serve(order, known, versions, app, channel, listening, recorders, started))
+            leave = handed.get("leave")
+            return runner.run(_serve(order, known, versions, app, channel, listening, recorders, started, leave))
     except Exception as error:  # loading runs the model's own library and the person's code, which may raise anything
         log.exception("%s version %d did not start", order.name, order.version)
         _tell(channel, {"error": _explain(order, error).to_payload()})
@@ -244,6 +250,7 @@ async def _serve(
     listening: list[socket.socket],
     recorders: Sequence[Recorder | Sampling],
     started: float,
+    leave: Leave | None = None,
 ) -> int:
     from autodeploy_magic.serve.control import Control
     from autodeploy_magic.serve.http.secure import Secure
@@ -292,7 +299,7 @@ async def _serve(
         tick=_ticking(order, [*recorders, versions, tokens, secure]),
     )
 
-    asked_to_stop = _stopping(order, app.front, server)
+    asked_to_stop = _stopping(order, app.front, server, leave)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop, number)
     log.info("serving after %.2f s", time.perf_counter() - started)
@@ -305,7 +312,7 @@ async def _serve(
     return 0
 
 
-def _stopping(order: Spec, front: Front, server: Server) -> Callable[[int], None]:
+def _stopping(order: Spec, front: Front, server: Server, leave: Leave | None) -> Callable[[int], None]:
     """What is done at a signal."""
     told: list[int] = []
 
@@ -320,8 +327,12 @@ def _stopping(order: Spec, front: Front, server: Server) -> Callable[[int], None
         drain_s = 0.0 if at_once else float(settings.get("drain_s"))
         if order.alone:
             front.draining = True
-        if order.linger_s and not at_once:
-            asyncio.get_running_loop().call_later(order.linger_s, server.stop, drain_s)
+        loop = asyncio.get_running_loop()
+        if leave is not None:
+            leave(partial(loop.call_soon_threadsafe, server.stop))
+            loop.call_later(drain_s, server.stop)
+        elif order.linger_s and not at_once:
+            loop.call_later(order.linger_s, server.stop, drain_s)
         else:
             server.stop(drain_s)
 

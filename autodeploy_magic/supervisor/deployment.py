@@ -15,6 +15,7 @@ from autodeploy_magic.contracts import Desired, Progress, Report, State, Status,
 from autodeploy_magic.errors import AutodeployError, InvalidOption, StartFailed, StoreFailed
 from autodeploy_magic.health import Severity
 from autodeploy_magic.live import Kind
+from autodeploy_magic.metrics.resources import Resources
 from autodeploy_magic.serve.lineup.together import same_interface
 from autodeploy_magic.settings import of_workers
 from autodeploy_magic.ship.kept import image_of
@@ -88,6 +89,10 @@ class Deployment:
     def workers(self) -> tuple[WorkerState, ...]:
         """Every worker that lives, those that drain included."""
         return tuple(worker.state for generation in self._generations for worker in generation.workers)
+
+    def take_used(self) -> tuple[Resources, ...] | None:
+        """What its replicas in a cluster took since this was called last; None where its workers are here."""
+        return self.current.take_used() if isinstance(self.current, RemoteGeneration) else None
 
     @property
     def _generations(self) -> list[Generation | RemoteGeneration]:

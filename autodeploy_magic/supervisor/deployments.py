@@ -9,6 +9,7 @@ import msgspec
 
 from autodeploy_magic.contracts import Desired, Progress, Report, Status, WorkerState
 from autodeploy_magic.errors import AutodeployError, InvalidOption, StoreFailed, SupervisorFailed
+from autodeploy_magic.metrics.resources import Resources
 from autodeploy_magic.store import Store, check_name
 from autodeploy_magic.supervisor.adopt import Survivor, adopted, choose, end, last_runtime, survivors
 from autodeploy_magic.supervisor.deployment import Deployment, Images
@@ -138,6 +139,11 @@ class Deployments:
             for one in known
             if one.desired is not None and (one.desired.state == "running" or one.workers)
         ]
+
+    def take_used(self, name: str) -> tuple[Resources, ...] | None:
+        """See `Deployment.take_used`; None for a name that is not known."""
+        one = self._by_name.get(name)
+        return one.take_used() if one is not None else None
 
     async def stop_all(self) -> None:
         """Stop every deployment; none starts again by itself."""

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ import msgspec
 
 from autodeploy_magic.contracts import Desired, Progress, Report, Version, WorkerState
 from autodeploy_magic.errors import AutodeployError, InvalidOption, ShipFailed, StartFailed
+from autodeploy_magic.metrics.resources import Resources
 from autodeploy_magic.ship.ray import ray_local
 from autodeploy_magic.ship.ray.application import Wish, owner_of
 from autodeploy_magic.ship.ray.dashboard import Dashboard, cluster_token
@@ -26,7 +28,9 @@ from autodeploy_magic.ship.ray.rollout import HTTP, deploy, remove
 from autodeploy_magic.ship.ray.words import Replica, Standing, standing
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.generation import Note
+from autodeploy_magic.supervisor.remote_requests import RemoteRequests
 from autodeploy_magic.supervisor.remote_rows import RemoteRows, fetch_rows
+from autodeploy_magic.supervisor.remote_use import RemoteUse
 
 __all__ = ["RemoteGeneration", "RemoteLaunch", "RemoteWorker"]
 
@@ -35,6 +39,8 @@ log = logging.getLogger(__name__)
 LOOK_S = 1.0
 QUIET_S = 10.0
 """A cluster that has not answered for so long is said not to."""
+_USED = 120
+"""Seconds of what replicas took that wait for whoever shows them; then the oldest are given up."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,11 @@ class RemoteGeneration:
         self._tokens: tuple[str, ...] = ()
         self._heard = time.monotonic()
         self._rows = RemoteRows(launch.store.metrics_file(launch.version.deployment))
+        requests_file = launch.store.requests_file(launch.version.deployment)
+        self._requests = RemoteRequests(requests_file, launch.desired.settings)
+        self._complaint = ""
+        self._use = RemoteUse()
+        self._used: deque[Resources] = deque(maxlen=_USED)
 
     @property
     def number(self) -> int:
@@ -99,6 +110,10 @@ class RemoteGeneration:
     @property
     def name(self) -> str:
         return self.launch.version.deployment
+
+    def take_used(self) -> tuple[Resources, ...]:
+        """What its replicas took, in the seconds that are known since this was called last, oldest first."""
+        return tuple(self._used.popleft() for _ in range(len(self._used)))
 
     async def start(self, report: Report) -> Desired:
         """Have the cluster run it, in place of what the deployment ran there before.
@@ -177,7 +192,8 @@ class RemoteGeneration:
         own = store.version_folder(self.name, version.number)
         model = store.folder(self.name) / version.model_path if version.model_path else own
         tokens = tuple(await asyncio.to_thread(store.tokens, self.name))
-        wish = Wish(least=desired.workers, most=_most(desired), owner=owner_of(store.home))
+        keeper = await asyncio.to_thread(self._requests.keeper)
+        wish = Wish(least=desired.workers, most=_most(desired), owner=owner_of(store.home), keeper=keeper)
         loop = asyncio.get_running_loop()
         try:
             url = await asyncio.to_thread(
@@ -268,6 +284,21 @@ class RemoteGeneration:
             self._rows.write(answer)
             if answer["lost"]:
                 log.warning("%s: %d rows of metrics came while nobody fetched them", self.name, answer["lost"])
+        self._used.extend(self._use.take(answer["replicas"], time.time()))
+        self._fetch_requests()
+
+    def _fetch_requests(self) -> None:
+        """What cannot be fetched or written now waits in the cluster, as long as there is room."""
+        try:
+            lost = self._requests.fetch(self.launch.desired.url)
+        except (AutodeployError, OSError, sqlite3.Error) as error:
+            if str(error) != self._complaint:
+                self._complaint = str(error)
+                log.warning("%s: what was recorded of requests is not here yet: %s", self.name, error)
+            return
+        self._complaint = ""
+        if lost:
+            log.warning("%s: %d requests were to be recorded, and were given up in the cluster", self.name, lost)
 
 
 def _later(loop: asyncio.AbstractEventLoop, report: Report, progress: Progress) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -10,8 +11,9 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from autodeploy_magic.metrics import INSERT, INSERT_FIRST, open_for_writing
+from autodeploy_magic.serve.replica import ROWS
 
-__all__ = ["RemoteRows", "fetch_rows"]
+__all__ = ["RemoteRows", "ask_replica", "fetch_rows"]
 
 _INSERTS = {"rollups": INSERT, "firsts": INSERT_FIRST}
 _TABLE = "CREATE TABLE IF NOT EXISTS pulled (id INTEGER PRIMARY KEY CHECK (id = 1), cursor TEXT NOT NULL)"
@@ -53,11 +55,15 @@ class RemoteRows:
 
 def fetch_rows(url: str, token: str, cursor: str) -> dict[str, Any]:
     """Ask any replica at `url` for what all have recorded after `cursor`. Raises `OSError` where none answers so."""
+    return ask_replica(url, f"{ROWS}?after={quote(cursor, safe=':')}", {"authorization": f"Bearer {token}"})
+
+
+def ask_replica(url: str, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
+    """What any replica at `url` answers to GET `path`. Raises `OSError` where none answers 200 and JSON."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=_TIMEOUT_S)
     try:
-        path = f"{parts.path.rstrip('/')}/-/rows?after={quote(cursor, safe=':')}"
-        connection.request("GET", path, headers={"authorization": f"Bearer {token}"})
+        connection.request("GET", parts.path.rstrip("/") + path, headers=dict(headers))
         response = connection.getresponse()
         data = response.read()
         if response.status != http.client.OK:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from metered import rollup, write
@@ -19,8 +20,9 @@ from world import until
 
 from autodeploy_magic.live import COLUMNS, Point
 from autodeploy_magic.metrics import ledger
-from autodeploy_magic.metrics.resources import last_resources
+from autodeploy_magic.metrics.resources import Resources, last_resources
 from autodeploy_magic.metrics.series import series
+from autodeploy_magic.operate.observe import state
 from autodeploy_magic.operate.observe.observatory import Observatory, Subject
 
 Start = Callable[[], Any]
@@ -112,6 +114,35 @@ def test_a_deployment_that_is_down_has_rows_and_nothing_but_its_disk(
     assert {name for name, value in last.items() if value is not None} == {"disk_bytes", "disk_free_bytes"}
     alive = next(shown(point) for point in told if point.t == NOW + 2)
     assert (alive["requests_per_s"], alive["p99_s"], alive["memory_bytes"]) == (0.0, None, pytest.approx(10e6, rel=0.8))
+
+
+def test_what_processes_elsewhere_took_is_told_and_written_as_it_comes(
+    observatory: Observatory, folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def took(second: int, cpu_s: float) -> Resources:
+        return Resources(second, 1.0, 2, cpu_s, 300_000_000, 400_000_000, 20, 30)
+
+    monkeypatch.setattr(state, "ELSEWHERE_S", 5)
+    here = of(folder, start())  # whoever has their numbers on this machine is none of them
+    told = watch(observatory, here._replace(elsewhere=()), range(NOW, NOW + 1))
+    until(lambda: observatory._disks.look(folder, 0.0)[0] is not None)
+    come = {4: (took(NOW + 1, 0.5),), 5: (took(NOW + 2, 1.5), took(NOW + 3, 0.25))}
+    for i in range(1, 12):
+        told += watch(observatory, here._replace(elsewhere=come.get(i, ())), range(NOW + i, NOW + i + 1))
+        if i == 5:
+            assert observatory.latest("iris") == took(NOW + 3, 0.25)._replace(
+                disk_bytes=observatory._disks.look(folder, 0.0)[0], disk_free_bytes=ANY
+            )
+    shares = {point.t: shown(point)["cpu_cores"] for point in told if point.t >= NOW}
+    assert {second - NOW: cores for second, cores in shares.items() if cores} == {1: 0.5, 2: 1.5, 3: 0.25}
+    memory = [shown(point)["memory_bytes"] for point in told if point.t == NOW + 2]
+    assert memory[-1] == 300_000_000
+    observatory.flush("iris").result(10)
+    found = rows(folder / "metrics.sqlite")
+    assert [row for row in found if row[1]] == [(NOW + i, 2) for i in (1, 2, 3)]
+    assert found[-1] == (NOW + 6, 0)  # of which nobody has told within five seconds
+    back = watch(observatory, here, range(NOW + 12, NOW + 16))
+    assert 1 << 20 < (shown(back[-1])["memory_bytes"] or 0) < 300_000_000
 
 
 def test_points_are_what_was_answered(observatory: Observatory, folder: Path, start: Start) -> None:

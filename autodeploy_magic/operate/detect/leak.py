@@ -122,7 +122,8 @@ class LeakDetector:
                 return one.limit, "its objective"
         if self._objective is not None:
             return self._objective, "its objective"
-        return self._memory_bytes, "the machine's memory"
+        elsewhere = moment.desired.target == "ray"
+        return self._memory_bytes, "the memory of a machine like this one" if elsewhere else "the machine's memory"
 
 
 class _Series:

@@ -25,6 +25,8 @@ LIVE_S = 120
 """How late a worker may write a second and have its point told again; a panel that was just opened has a series."""
 BEGIN_S = 5
 """How many seconds back the points of a deployment begin that is watched from now on."""
+ELSEWHERE_S = 10
+"""How late what processes elsewhere take may be told of. Of a second that nobody has told of by then, none is known."""
 _SET_BACK_S = 3
 """A clock that goes back by more was set; by less, the same second was observed twice."""
 
@@ -32,7 +34,8 @@ _SET_BACK_S = 3
 class Subject(NamedTuple):
     """A deployment to observe. `processes`: those of its workers that live, as (pid, start time since the epoch).
 
-    `recorded`: whether its workers write down what they answer.
+    `recorded`: whether its workers write down what they answer. `elsewhere`: None where its processes are on this
+    machine; else what they took in the seconds that have become known since the last time, oldest first.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Subject(NamedTuple):
     folder: Path
     file: Path
     recorded: bool = True
+    elsewhere: tuple[Resources, ...] | None = None
 
 
 class State:
@@ -61,6 +65,9 @@ class State:
     def observe(self, subject: Subject, second: int, now: float, disks: Disks, gpus: Gpus) -> None:
         """Take the row whose last second is `second` (since the epoch). The first time there is only a beginning."""
         self.subject = subject
+        if subject.elsewhere is not None:
+            self._observe_elsewhere(subject.elsewhere, second, now, disks)
+            return
         if self._second - _SET_BACK_S < second <= self._second:
             return
         try:
@@ -72,9 +79,27 @@ class State:
         size, free = disks.look(subject.folder, now)
         before, self._observed_at, self._second = self._observed_at, now, second
         if before is not None:
-            row = self._row(second, now - before, usage, size, free, gpus)
-            self.rows.append(row)
-            self.ledger.add(row)
+            self._add(self._row(second, now - before, usage, size, free, gpus))
+
+    def _observe_elsewhere(self, given: tuple[Resources, ...], second: int, now: float, disks: Disks) -> None:
+        """Take the rows that came, which are of seconds long over; those are told again to who watches."""
+        size, free = (UNKNOWN if found is None else found for found in disks.look(self.subject.folder, now))
+        self._observed_at = None  # processes here, if there are some again, begin anew
+        self.tree.close()
+        late = second - ELSEWHERE_S
+        begin = max(self._second or late - 1, late - ELSEWHERE_S)
+        given = tuple(row for row in given if row.second > begin)
+        untold = range(begin + 1, min(late, given[0].second - 1 if given else late) + 1)
+        nothing = (Resources(each, 1.0, *Usage()) for each in untold)
+        for row in (*nothing, *given):
+            self._add(row._replace(disk_bytes=size, disk_free_bytes=free))
+            self._second = row.second
+            if self._follower is not None:
+                self._late.add(row.second)
+
+    def _add(self, row: Resources) -> None:
+        self.rows.append(row)
+        self.ledger.add(row)
 
     def points(self, now_s: float) -> list[Point]:
         """The points that are due to who watches: of seconds that are complete, and of those that came late.

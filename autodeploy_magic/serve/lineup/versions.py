@@ -21,6 +21,7 @@ import msgspec
 from autodeploy_magic.contracts import Traffic, Version, decode
 from autodeploy_magic.errors import AutodeployError, StartFailed
 from autodeploy_magic.metrics import ComparisonRow
+from autodeploy_magic.reservoir.labels import AddLabels
 from autodeploy_magic.serve.bento import share
 from autodeploy_magic.serve.exposition import Exposition
 from autodeploy_magic.serve.faults import Disturbance
@@ -55,7 +56,7 @@ class Versions:
         threads: int | None = None,
         repository: Repository | None = None,
         exposition: Exposition | None = None,
-        requests: Path | None = None,
+        requests: Path | AddLabels | None = None,
         compare: Callable[[Iterable[ComparisonRow]], None] = lambda _: None,
         worker: int = 0,
         aliases: Mapping[str, str] | None = None,

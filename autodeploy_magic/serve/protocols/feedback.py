@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from autodeploy_magic.errors import BodyTooLarge, InvalidInputs, RequestRefused, Unavailable
-from autodeploy_magic.reservoir.labels import Accepted, Label, add_labels
+from autodeploy_magic.reservoir.labels import Accepted, AddLabels, Label, add_labels
 from autodeploy_magic.serve.protocols import JSON, Answer, Request, Route, feedback_operation
 from autodeploy_magic.serve.protocols.predict import parse
 from autodeploy_magic.serve.protocols.refusals import in_full
@@ -53,15 +53,15 @@ class Feedback:
     """Labels into the deployment's file, from a thread of its own."""
 
     def __init__(self, road: Road) -> None:
-        self._path = road.requests
+        self._add = partial(add_labels, road.requests) if isinstance(road.requests, Path) else road.requests
         self._most = road.served.max_rows
         self._operation = partial(feedback_operation.feedback, road)
         self._decoder = msgspec.json.Decoder(Body)
         self._thread: ThreadPoolExecutor | None = None
 
     def routes(self) -> Sequence[Route]:
-        """None where there is no file to write them to."""
-        if self._path is None:
+        """None where there is nothing that takes them."""
+        if self._add is None:
             return []
         return [Route("POST", "/feedback", self._feedback, frozenset({JSON}), operation=self._operation)]
 
@@ -70,10 +70,10 @@ class Feedback:
 
     async def _feedback(self, request: Request) -> Answer:
         labels = list(self._labels(parse(self._decoder, request.body, _FIX)))
-        assert self._path is not None
+        assert self._add is not None
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, "feedback")
-        accepted = await asyncio.get_running_loop().run_in_executor(self._thread, _written, self._path, labels)
+        accepted = await asyncio.get_running_loop().run_in_executor(self._thread, _written, self._add, labels)
         return Answer(msgspec.json.encode(accepted._asdict()))
 
     def _labels(self, body: Body) -> Iterator[Label]:
@@ -117,9 +117,9 @@ def _is_label(value: Any) -> bool:
     return not any(isinstance(item, dict | list) for item in (value if isinstance(value, list) else [value]))
 
 
-def _written(path: Path, labels: list[Label]) -> Accepted:
+def _written(add: AddLabels, labels: list[Label]) -> Accepted:
     try:
-        return add_labels(path, labels, time.time())
+        return add(labels, time.time())
     except (sqlite3.Error, OSError) as error:
         raise Unavailable(
             "the labels could not be written down, and none of them was",

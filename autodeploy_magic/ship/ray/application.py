@@ -26,7 +26,11 @@ MODEL = "model"
 """The name of the one deployment in an application."""
 SURGE = (2, 60)
 """The release of Ray that can start a new replica before it stops an old one, for all that is known here."""
-_NOT_THERE = ("record", "record_requests", "record_share", "home", "host", "hosts")
+_NOT_THERE = ("home", "host", "hosts")
+_FETCHED = ("record", "record_requests", "record_share", "record_drop", "record_hash")
+"""What is recorded of requests is told to replicas that a keeper fetches it from."""
+_KEPT_HERE = ("record_days", "record_bytes")
+"""Of what was fetched."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Wish:
 
     `packages` is "cluster" where the nodes have what the version needs, "pip" where Ray is to install it. `owner` tells
     whose it is among several people's.
+    `keeper` is the digest of the secret that fetches what is recorded of requests; "": nothing is recorded.
     """
 
     least: int = 2
@@ -42,6 +47,7 @@ class Wish:
     cpus: float = 1.0
     packages: str = "cluster"
     owner: str = ""
+    keeper: str = ""
 
 
 def refuse(desired: Desired) -> None:
@@ -88,14 +94,18 @@ def application(
     pickled = format_of(version.format).runtime not in ("onnx", "transformers-onnx") or any(
         artifact.role == "code" for artifact in version.artifacts
     )
-    given = {key: value for key, value in of_workers(desired.settings).items() if key not in _NOT_THERE}
+    left_out = (*_NOT_THERE, *_KEPT_HERE, *(() if wish.keeper else _FETCHED))
+    given = {key: value for key, value in of_workers(desired.settings).items() if key not in left_out}
     environment: dict[str, Any] = {"working_dir": uri}
     if wish.packages == "pip":
         environment["pip"] = {"packages": pins(version), "pip_check": False}
     deployment = {
         "name": MODEL,
         **size.config(),
-        "user_config": {"digests": sorted(token_digest(token.encode()) for token in tokens)},
+        "user_config": {
+            "digests": sorted(token_digest(token.encode()) for token in tokens),
+            **({"keeper": wish.keeper} if wish.keeper else {}),
+        },
         "ray_actor_options": {"num_cpus": wish.cpus},
         "graceful_shutdown_wait_loop_s": 0.5,
         "graceful_shutdown_timeout_s": max(_number(given, "request_timeout_s"), _number(given, "drain_s")) + 5.0,
@@ -119,6 +129,7 @@ def application(
             "distributions": {} if wish.packages == "pip" else distributions(version),
             "threads": int(_number(given, "threads")) or max(1, int(wish.cpus)),
             "settings": given,
+            **({"records": True} if wish.keeper else {}),
         },
         "deployments": [deployment],
     }

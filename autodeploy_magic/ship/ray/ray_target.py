@@ -38,6 +38,8 @@ class Ray:
         Choice("packages", "cluster: the nodes have what it needs; pip: Ray installs it", "cluster",
                ("cluster", "pip")),
     )  # fmt: skip
+    image = "none"
+    at_once = True
 
     def refuse(self, cargo: Cargo) -> None:
         """Raise `InvalidOption` for what a cluster cannot take, and for an address that is none."""

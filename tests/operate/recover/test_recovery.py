@@ -92,6 +92,17 @@ async def test_scaling_again_waits_for_its_cool_down_and_says_so(kept: Store) ->
 
 
 @run
+async def test_replicas_of_a_cluster_are_not_judged_by_this_machines_cores(kept: Store) -> None:
+    machine = Machine(kept)
+    machine.desired = msgspec.structs.replace(machine.desired, target="ray", address="http://127.0.0.1:8265")
+    machine.cpu = 3.9
+    await machine.second(alert("cpu"))
+    assert machine.done == []
+    tried = machine.recovery.of("iris")[0]
+    assert "its cluster adds replicas by itself" in tried.why
+
+
+@run
 async def test_what_did_not_help_is_undone_and_not_tried_again_but_the_next_is(kept: Store) -> None:
     machine = Machine(kept)
     machine.cpu, machine.waiting, machine.latency_s = 0.95, 40, 0.088

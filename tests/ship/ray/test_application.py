@@ -74,8 +74,21 @@ def test_settings_travel_and_those_of_this_machine_stay(tmp_path: Path) -> None:
     desired = replace(IRIS, settings={"max_rows": 77, "threads": 3, "record": "all", "request_timeout_s": 12.0})
     found = application(version, desired, Wish(), uri="gcs://p.zip", tokens=("t",), release="2.60.0")
     assert found["args"]["settings"] == {"max_rows": 77, "threads": 3, "request_timeout_s": 12.0}
+    assert "records" not in found["args"]  # nobody would fetch it
     assert found["args"]["threads"] == 3
     assert found["deployments"][0]["graceful_shutdown_timeout_s"] == 17.0
+
+
+def test_what_is_recorded_is_told_to_replicas_that_a_keeper_fetches_it_from(tmp_path: Path) -> None:
+    version, _ = iris(tmp_path, 1)
+    chosen = {"record": "inputs", "record_share": 0.5, "record_drop": "a", "record_hash": "b", "record_requests": 7}
+    desired = replace(IRIS, settings={**chosen, "record_days": 3.0, "record_bytes": 1000})
+    kept = Wish(keeper="digest")
+    found = application(version, desired, kept, uri="gcs://p.zip", tokens=("t",), release="2.60.0")
+    assert (found["args"]["records"], found["args"]["settings"]) == (True, chosen)
+    assert found["deployments"][0]["user_config"]["keeper"] == "digest"
+    again = replace(desired, settings={**desired.settings, "record_days": 4.0})
+    assert application(version, again, kept, uri="gcs://p.zip", tokens=("t",), release="2.60.0") == found
 
 
 def test_pickled_code_needs_the_same_python_and_packages(tmp_path: Path) -> None:

@@ -12,10 +12,18 @@ import httpx
 import psutil
 import pytest
 from rays import PYTHON, TOKEN, Asking, Nodes, two_nodes, until
+from versions import X
+from world import World
 
 from autodeploy_magic.errors import ShipFailed
+from autodeploy_magic.live import COLUMNS
+from autodeploy_magic.reservoir import recent, recent_labelled
+from autodeploy_magic.serve.redact import record_key
 from autodeploy_magic.ship.ray.dashboard import Dashboard
 from autodeploy_magic.ship.ray.rollout import remove
+from autodeploy_magic.store import Store
+from autodeploy_magic.supervisor.client import connect
+from autodeploy_magic.supervisor.remote_requests import RemoteRequests
 from autodeploy_magic.supervisor.remote_rows import fetch_rows
 
 pytestmark = [
@@ -96,6 +104,66 @@ def test_what_all_replicas_recorded_is_fetched_from_any(nodes: Nodes, url: str) 
     assert recorded() - before == count
     workers = {row[2] for row in fetch_rows(url, TOKEN, "")["rows"] if row[0] == "rollups"}
     assert len(workers) >= 2
+
+
+@pytest.fixture
+def world(nodes: Nodes, store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setenv("AUTODEPLOY_HOME", str(store.home))
+    monkeypatch.setenv("RAY_AUTH_TOKEN", nodes.cluster.token)
+    world = World(store, connect(store))
+    yield world
+    world.end()
+
+
+def test_the_panel_has_what_replicas_take_and_the_record_what_they_were_asked(nodes: Nodes, world: World) -> None:
+    """With a supervisor, as `%%deploy --target ray` does it."""
+    status = world.serve(world.version("flowers"), "flowers", target="ray", address=nodes.cluster.address, workers=2)
+    file = world.store.requests_file("flowers")
+    until(lambda: any(_shown(world, time.time() - 60, time.time(), "cpu_cores")), "it is shown what they take")
+    pids = {one.pid for one in nodes.standing("flowers").running}
+    processes = [psutil.Process(pid) for pid in pids]
+    asked: dict[str, tuple[list[float], str]] = {}
+    with httpx.Client(headers=world.headers("flowers"), timeout=30) as client:
+        began, used = time.time(), [_cpu_s(one) for one in processes]
+        while len(asked) < 60 or time.time() - began < 8:
+            row = X[len(asked) % len(X)].tolist()
+            answer = client.post(f"{status.url}/predict", json={"inputs": [row]}).json()
+            asked[answer["id"]] = (row, answer["predictions"][0])
+            time.sleep(0.05)  # no more in a second than is kept of it
+        ended, taken = time.time(), sum(map(_cpu_s, processes)) - sum(used)
+        until(lambda: len(recent(file, 1000)) >= len(asked), "all is on record")
+        found = {one.id: (one.inputs[0], one.outputs["predictions"][0]) for one in recent(file, 1000)}
+        assert found == {key: (pytest.approx(row), label) for key, (row, label) in asked.items()}
+        labels = {key: label for key, (_, label) in list(asked.items())[:7]}
+        for key, label in labels.items():
+            assert client.post(f"{status.url}/feedback", json={"id": key, "labels": [label]}).json()["new"] == 1
+        signature = world.store.version("flowers", 1).signature
+        until(lambda: len(recent_labelled(file, signature, 100)) == len(labels), "all labels are on record")
+        assert {one.request: one.label for one in recent_labelled(file, signature, 100)} == labels
+        assert client.get(f"{status.url}/-/recorded").status_code == 401  # a client reads nothing of others
+    until(lambda: _shown(world, began, ended, "cpu_cores")[-1] is not None, "what they took is shown")
+    shown = [cores for cores in _shown(world, began, ended, "cpu_cores") if cores is not None]
+    assert len(shown) >= ended - began - 2
+    assert sum(shown) == pytest.approx(taken, rel=0.3, abs=0.4)
+    memory = _shown(world, began, ended, "memory_bytes")[-1]
+    assert memory == pytest.approx(sum(one.memory_full_info().pss for one in processes), rel=0.25)
+    secrets = (world.store.token("flowers"), record_key(file).hex(), RemoteRequests(file, {})._secret())
+    state = str(nodes.dashboard.state())
+    assert not [secret for secret in secrets if secret in state]
+    world.supervisor.stop("flowers")
+    assert nodes.standing("flowers").state == "missing"
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    return float(sum(process.cpu_times()[:2]))
+
+
+def _shown(world: World, began: float, ended: float, column: str) -> list[float | None]:
+    """The seconds of the panel that lie within, in order."""
+    series = world.supervisor.series("flowers", 60, 60)
+    values = series.values[COLUMNS.index(column)]
+    times = [series.start_s + i * series.step_s for i in range(len(values))]
+    return [value for at, value in zip(times, values, strict=True) if began <= at and at + series.step_s <= ended]
 
 
 def test_a_node_that_dies_is_made_up_for(nodes: Nodes, url: str) -> None:

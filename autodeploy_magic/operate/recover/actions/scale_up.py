@@ -19,6 +19,8 @@ SPARE_BYTES = 256 * 1024 * 1024
 def room_for(case: Case) -> tuple[int, str]:
     """How many workers more the machine has room for; where it has none, why."""
     room, workers = case.room, max(1, case.desired.workers)
+    if case.desired.target == "ray":
+        return 0, "its cluster adds replicas by itself"
     if workers >= room.cores:
         return 0, f"there is a worker for each of the {room.cores} cores"
     if room.cores_free < LEAST_FREE:
