@@ -48,9 +48,9 @@ from autodeploy_magic.reservoir.writing import insert
 from autodeploy_magic.retuning import Layout
 from autodeploy_magic.serve.runtime.cores import usable_cores
 from autodeploy_magic.store import Store
-from autodeploy_magic.supervisor.layout_search import layout_of, search_layouts
-from autodeploy_magic.supervisor.trials import Trials
-from autodeploy_magic.supervisor.zygotes import Zygotes
+from autodeploy_magic.supervisor.retune.layout_search import layout_of, search_layouts
+from autodeploy_magic.supervisor.retune.trials import Trials
+from autodeploy_magic.supervisor.workers.zygotes import Zygotes
 
 CORES = 2
 SPACE = Space(

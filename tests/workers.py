@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from autodeploy_magic.serve.worker import Spec
-from autodeploy_magic.supervisor.processes import environment
+from autodeploy_magic.supervisor.workers.processes import environment
 from autodeploy_magic.zygote.child import Child
 from autodeploy_magic.zygote.preload import QUIET
 

@@ -22,7 +22,7 @@ from versions import NAMES, X, Y, write_version
 from autodeploy_magic.contracts import Desired, Progress, Status, Version, encode
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.client import Supervisor, connect
-from autodeploy_magic.supervisor.watch import wait_gone
+from autodeploy_magic.supervisor.workers.watch import wait_gone
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from autodeploy_magic.contracts import Desired
 from autodeploy_magic.errors import InvalidOption
 from autodeploy_magic.store import Store, write_atomic
 from autodeploy_magic.supervisor.jobs import Job, run_job
-from autodeploy_magic.supervisor.zygotes import Zygotes
+from autodeploy_magic.supervisor.workers.zygotes import Zygotes
 
 __all__ = ["provide", "wanted_names"]
 

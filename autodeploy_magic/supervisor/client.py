@@ -313,7 +313,7 @@ class Supervisor:
 
         Deployments serve on, and the next supervisor takes them over, unless it is told to stop them.
         """
-        from autodeploy_magic.supervisor.watch import wait_gone
+        from autodeploy_magic.supervisor.workers.watch import wait_gone
 
         self.call("POST", "/shutdown", NoneType, {"stop_deployments": stop_deployments})
         asked, self._info = self._info, None

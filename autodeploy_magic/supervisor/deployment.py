@@ -22,16 +22,16 @@ from autodeploy_magic.ship.kept import image_of
 from autodeploy_magic.shipping import Image
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.certificates import provide
-from autodeploy_magic.supervisor.containers import ContainerLaunch
-from autodeploy_magic.supervisor.generation import Generation
-from autodeploy_magic.supervisor.inplace import InPlace
 from autodeploy_magic.supervisor.journal import Journal, told
 from autodeploy_magic.supervisor.records import Runtime
-from autodeploy_magic.supervisor.remote import RemoteGeneration, RemoteLaunch
-from autodeploy_magic.supervisor.sockets import Listening, listen_for
-from autodeploy_magic.supervisor.starting import Launch
 from autodeploy_magic.supervisor.traffic import TrafficChange, beside, changed, settled
-from autodeploy_magic.supervisor.zygotes import Zygotes
+from autodeploy_magic.supervisor.workers.containers import ContainerLaunch
+from autodeploy_magic.supervisor.workers.generation import Generation
+from autodeploy_magic.supervisor.workers.inplace import InPlace
+from autodeploy_magic.supervisor.workers.remote import RemoteGeneration, RemoteLaunch
+from autodeploy_magic.supervisor.workers.sockets import Listening, listen_for
+from autodeploy_magic.supervisor.workers.starting import Launch
+from autodeploy_magic.supervisor.workers.zygotes import Zygotes
 
 __all__ = ["Deployment", "Images"]
 

@@ -11,12 +11,12 @@ from autodeploy_magic.contracts import Desired, Progress, Report, Status, Worker
 from autodeploy_magic.errors import AutodeployError, InvalidOption, StoreFailed, SupervisorFailed
 from autodeploy_magic.metrics.resources import Resources
 from autodeploy_magic.store import Store, check_name
-from autodeploy_magic.supervisor.adopt import Survivor, adopted, choose, end, last_runtime, survivors
 from autodeploy_magic.supervisor.deployment import Deployment, Images
 from autodeploy_magic.supervisor.journal import Journal
 from autodeploy_magic.supervisor.moves import Tuning, promoted, recovering, rolled_back, sloed, tuned
 from autodeploy_magic.supervisor.traffic import TrafficChange, only_kept
-from autodeploy_magic.supervisor.zygotes import Zygotes
+from autodeploy_magic.supervisor.workers.adopt import Survivor, adopted, choose, end, last_runtime, survivors
+from autodeploy_magic.supervisor.workers.zygotes import Zygotes
 
 __all__ = ["Deployments"]
 

@@ -19,7 +19,7 @@ from autodeploy_magic.metrics.events import events
 from autodeploy_magic.ship.image.engines import engines
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.moves import TUNABLE, previous
-from autodeploy_magic.supervisor.retune_records import known
+from autodeploy_magic.supervisor.retune.records import known
 
 __all__ = ["Glances", "Outlook"]
 

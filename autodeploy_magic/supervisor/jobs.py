@@ -13,9 +13,9 @@ import msgspec
 import psutil
 
 from autodeploy_magic.errors import AutodeployError, BuildFailed, from_payload
-from autodeploy_magic.supervisor.processes import Child
-from autodeploy_magic.supervisor.watch import Ending
-from autodeploy_magic.supervisor.zygotes import Zygotes
+from autodeploy_magic.supervisor.workers.processes import Child
+from autodeploy_magic.supervisor.workers.watch import Ending
+from autodeploy_magic.supervisor.workers.zygotes import Zygotes
 
 __all__ = ["Interrupted", "Job", "run_job"]
 

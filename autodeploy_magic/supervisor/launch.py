@@ -80,7 +80,7 @@ def ensure(store: Store) -> SupervisorInfo:
 def _start(store: Store) -> None:
     """Start the process and wait on its pipe until it answers calls."""
     from autodeploy_magic.serve.log import open_log
-    from autodeploy_magic.supervisor.processes import environment
+    from autodeploy_magic.supervisor.workers.processes import environment
 
     receiver, sender = os.pipe()
     log_fd = open_log(store.supervisor_log)
@@ -124,7 +124,7 @@ def _hand_over(info: SupervisorInfo) -> None:
 
 def _end_deaf(store: Store) -> None:
     """End a supervisor that lives and cannot be reached, because somebody removed its socket."""
-    from autodeploy_magic.supervisor.watch import is_same
+    from autodeploy_magic.supervisor.workers.watch import is_same
 
     with contextlib.suppress(FileNotFoundError, UnreadableRecord):
         info = decode(SupervisorInfo, store.supervisor_file.read_bytes())
@@ -134,7 +134,7 @@ def _end_deaf(store: Store) -> None:
 
 
 def _end(info: SupervisorInfo) -> None:
-    from autodeploy_magic.supervisor.watch import wait_gone
+    from autodeploy_magic.supervisor.workers.watch import wait_gone
 
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):

@@ -24,16 +24,16 @@ from autodeploy_magic.serve.http.server import Config, Server
 from autodeploy_magic.serve.log import keep_small, tail
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.deployments import Deployments
-from autodeploy_magic.supervisor.drills import Drills
+from autodeploy_magic.supervisor.health.drills import Drills
+from autodeploy_magic.supervisor.health.operating import Operating
 from autodeploy_magic.supervisor.journal import Journal
-from autodeploy_magic.supervisor.operating import Operating
 from autodeploy_magic.supervisor.records import API, SupervisorInfo, package_version
-from autodeploy_magic.supervisor.retunes import Retunes
-from autodeploy_magic.supervisor.schedule import Schedule
+from autodeploy_magic.supervisor.retune.retunes import Retunes
+from autodeploy_magic.supervisor.retune.schedule import Schedule
 from autodeploy_magic.supervisor.shipping import Shipping
 from autodeploy_magic.supervisor.showing import Showing
-from autodeploy_magic.supervisor.watch import boot_id, create_time
-from autodeploy_magic.supervisor.zygotes import Zygotes
+from autodeploy_magic.supervisor.workers.watch import boot_id, create_time
+from autodeploy_magic.supervisor.workers.zygotes import Zygotes
 
 __all__ = ["Loop"]
 
@@ -80,7 +80,7 @@ class Loop:
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Take over what an earlier supervisor left, serve calls, and call `ready` once they are answered."""
-        from autodeploy_magic.supervisor.api import make_api
+        from autodeploy_magic.supervisor.api.calls import make_api
 
         await self.deployments.resume()
         await self.retunes.resume()

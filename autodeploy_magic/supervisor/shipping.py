@@ -21,10 +21,10 @@ from autodeploy_magic.ship.kept import image_of, keep_image
 from autodeploy_magic.ship.telling import read
 from autodeploy_magic.shipping import Cancelled, Image, Offer, Shipment, Shipped, Wanted
 from autodeploy_magic.store import Store, write_atomic
-from autodeploy_magic.supervisor.containers import is_there, runner
 from autodeploy_magic.supervisor.jobs import Interrupted, Job, run_job
 from autodeploy_magic.supervisor.journal import Journal
-from autodeploy_magic.supervisor.zygotes import Zygotes
+from autodeploy_magic.supervisor.workers.containers import is_there, runner
+from autodeploy_magic.supervisor.workers.zygotes import Zygotes
 
 __all__ = ["Shipping"]
 

@@ -19,7 +19,7 @@ from autodeploy_magic.errors import InvalidOption
 from autodeploy_magic.metrics import recent
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.client import Supervisor
-from autodeploy_magic.supervisor.containers import runner
+from autodeploy_magic.supervisor.workers.containers import runner
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 

@@ -27,8 +27,8 @@ from autodeploy_magic.serve.http.digested import Digested
 from autodeploy_magic.serve.mailbox import KEPT, Mailbox, fresh_rows
 from autodeploy_magic.serve.redact import Redaction, record_key
 from autodeploy_magic.serve.replica import Replica
-from autodeploy_magic.supervisor.remote_requests import RemoteRequests
-from autodeploy_magic.supervisor.remote_use import WAIT_S, RemoteUse
+from autodeploy_magic.supervisor.workers.remote_requests import RemoteRequests
+from autodeploy_magic.supervisor.workers.remote_use import WAIT_S, RemoteUse
 from autodeploy_magic.wire.digests import token_digest
 
 TOKEN = "the-token"

@@ -15,7 +15,7 @@ from autodeploy_magic import server_extension
 from autodeploy_magic.contracts import encode
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.records import API, SupervisorInfo
-from autodeploy_magic.supervisor.watch import boot_id
+from autodeploy_magic.supervisor.workers.watch import boot_id
 
 
 async def test_it_says_that_it_is_here_and_starts_nothing(ask: Any, home: Path) -> None:

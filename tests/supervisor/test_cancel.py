@@ -23,7 +23,7 @@ from autodeploy_magic.errors import InvalidOption, ShipCancelled, ShipFailed, Un
 from autodeploy_magic.ship.kept import images
 from autodeploy_magic.shipping import Cancelled, Image, Wanted
 from autodeploy_magic.supervisor.jobs import Interrupted, Job, run_job
-from autodeploy_magic.supervisor.zygotes import Zygotes
+from autodeploy_magic.supervisor.workers.zygotes import Zygotes
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -21,7 +21,7 @@ from autodeploy_magic.errors import SupervisorFailed
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.client import connect
 from autodeploy_magic.supervisor.records import SupervisorInfo
-from autodeploy_magic.supervisor.watch import wait_gone
+from autodeploy_magic.supervisor.workers.watch import wait_gone
 
 pytestmark = pytest.mark.timeout(120)
 

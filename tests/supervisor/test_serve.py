@@ -26,7 +26,7 @@ from autodeploy_magic.errors import (
     UnknownVersion,
 )
 from autodeploy_magic.store import file_sha256
-from autodeploy_magic.supervisor.watch import create_time
+from autodeploy_magic.supervisor.workers.watch import create_time
 
 pytestmark = pytest.mark.timeout(120)
 

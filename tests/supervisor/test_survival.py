@@ -21,7 +21,7 @@ from autodeploy_magic.contracts import Desired, decode
 from autodeploy_magic.errors import SupervisorFailed
 from autodeploy_magic.supervisor.client import connect
 from autodeploy_magic.supervisor.records import Runtime
-from autodeploy_magic.supervisor.watch import create_time, wait_gone
+from autodeploy_magic.supervisor.workers.watch import create_time, wait_gone
 
 pytestmark = pytest.mark.timeout(120)
 

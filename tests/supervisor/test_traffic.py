@@ -25,7 +25,7 @@ from autodeploy_magic.contracts import Traffic, encode
 from autodeploy_magic.errors import ArtifactChanged, InvalidOption, StoreFailed, SupervisorFailed, UnknownVersion
 from autodeploy_magic.metrics import by_version, comparison, totals
 from autodeploy_magic.supervisor.client import connect
-from autodeploy_magic.supervisor.watch import wait_gone
+from autodeploy_magic.supervisor.workers.watch import wait_gone
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -3,7 +3,7 @@
 On Linux a process is its open `/proc/PID/stat`: what is read from it is of the process that was there when it was
 opened, and fails once that has ended, whoever has its pid by then. A reading takes about 5 µs. Elsewhere psutil tells.
 
-What `open` compares a process with is its start time, as everywhere in this package; see `supervisor.watch`.
+What `open` compares a process with is its start time, as everywhere in this package; see `supervisor.workers.watch`.
 """
 
 from __future__ import annotations

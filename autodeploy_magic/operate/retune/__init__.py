@@ -14,5 +14,5 @@
     base.py        what an optimiser is; champion.py, what it is given; labels.py and weights.py, labels for training
     optimise/      one file a way to make a model faster, smaller or better
 
-A candidate is measured by `serve.clean.measure`. The supervisor runs the jobs (`supervisor.retunes`).
+A candidate is measured by `serve.clean.measure`. The supervisor runs the jobs (`supervisor.retune.retunes`).
 """

@@ -23,8 +23,8 @@ from autodeploy_magic.ship.ray.dashboard import Dashboard
 from autodeploy_magic.ship.ray.rollout import remove
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.client import connect
-from autodeploy_magic.supervisor.remote_requests import RemoteRequests
-from autodeploy_magic.supervisor.remote_rows import fetch_rows
+from autodeploy_magic.supervisor.workers.remote_requests import RemoteRequests
+from autodeploy_magic.supervisor.workers.remote_rows import fetch_rows
 
 pytestmark = [
     pytest.mark.slow,
