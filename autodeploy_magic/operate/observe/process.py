@@ -148,7 +148,7 @@ class PortableProcess:
         self.pid = pid
         with self._told():
             self._process = psutil.Process(pid)
-            self.age_s = time.time() - self._process.create_time()
+            self.age_s = _age_s(self._process.create_time())
         self.read()
 
     def read(self) -> Reading:
@@ -192,6 +192,13 @@ class PortableProcess:
             raise ProcessLookupError(f"{self.pid} has ended") from error
         except psutil.AccessDenied as error:
             raise PermissionError(f"{self.pid} may not be looked into") from error
+
+
+def _age_s(created: float) -> float:
+    """How long ago a process started, from its start time as psutil has it."""
+    if sys.platform == "linux":  # where that is so long after the whole second in which the machine started
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - (created - psutil.boot_time())
+    return time.time() - created
 
 
 def open_process(pid: int, created: float | None = None) -> Process:

@@ -85,6 +85,11 @@ def _run(command: str, given: Given) -> int:
 
 
 def _end_early(number: int, _: FrameType | None) -> None:
-    """Told to end while the model is still being loaded: nobody waits for an answer."""
-    log.info("ended before it served")
-    os._exit(0 if number == signal.SIGTERM else 128 + number)
+    """Told to end while the model is still being loaded: nobody waits for an answer.
+
+    A signal that comes in the middle of a line of the log finds the stream taken, and no other line can be written.
+    """
+    try:
+        log.info("ended before it served")
+    finally:
+        os._exit(0 if number == signal.SIGTERM else 128 + number)

@@ -6,6 +6,8 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,3 +142,26 @@ def test_it_can_be_ended_before_it_serves(start: Callable[..., Any], number: int
     entry = start()
     entry.logged("loading")
     assert entry.end(number) == (0 if number == signal.SIGTERM else 130)
+
+
+def test_a_signal_in_the_middle_of_a_line_of_the_log_ends_it_too(environ: dict[str, str]) -> None:
+    code = """
+import io, os, signal, sys
+from autodeploy_magic.serve.alone.begin import begin
+
+class Interrupting(io.RawIOBase):
+    def writable(self):
+        return True
+
+    def write(self, data):
+        os.write(2, data)
+        os.kill(os.getpid(), signal.SIGTERM)  # its handler runs before the writer lets go of its lock
+        return len(data)
+
+sys.stderr = io.TextIOWrapper(io.BufferedWriter(Interrupting()), line_buffering=True)
+sys.exit(begin("serve"))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stderr
