@@ -11,6 +11,7 @@ if [ "$(uname -s)" = Linux ]; then
     for tool in buildah podman runc mmdebstrap; do
         command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
     done
+    command -v newuidmap >/dev/null 2>&1 || missing="$missing uidmap" # Podman of an ordinary user
     # Daemons that the system may start by itself: on a machine that is there for tests, and on no other.
     if [ -n "${CI:-}" ]; then
         command -v dockerd >/dev/null 2>&1 || missing="$missing docker.io"

@@ -16,7 +16,7 @@ from autodeploy_magic.errors import ShipFailed
 from autodeploy_magic.ship.image.base import is_path
 from autodeploy_magic.ship.image.containerfile import containerfile
 from autodeploy_magic.ship.image.context import Context
-from autodeploy_magic.ship.image.engines import Chosen, ask, environment
+from autodeploy_magic.ship.image.engines import ENGINES, Chosen, ask, environment
 from autodeploy_magic.ship.image.known import Known, inspect, nameless, remove, tag
 from autodeploy_magic.ship.image.layers import TIME
 from autodeploy_magic.ship.image.made import Made
@@ -141,7 +141,8 @@ def build(
     before = inspect(chosen.name, reference)
     backend = bentoml.container.get_backend(chosen.name)
     options = _options(chosen.name, reference, containerfile)
-    words = [str(backend.binary), *backend.build_cmd]
+    # The one that is asked everything else: BentoML remembers where it found an engine first.
+    words = [chosen.name if chosen.name in ENGINES else str(backend.binary), *backend.build_cmd]
     words += [str(word) for word in backend.construct_build_args(context_path=str(context), **options)]
     # What an engine that is killed leaves behind of its own goes with the folder that we work in.
     scratch = containerfile.parent / "tmp"
