@@ -17,4 +17,4 @@ export RAY_TEST_PYTHON
 if [ "${1:-}" = bench ]; then
     exec .venv/bin/python benchmarks/ray_cluster.py
 fi
-exec .venv/bin/python -m pytest -q tests/ship/ray tests/supervisor/test_remote.py "$@"
+exec .venv/bin/python -m pytest -q tests/ship/ray tests/supervisor/workers/test_remote.py tests/supervisor/workers/test_remote_use.py "$@"
