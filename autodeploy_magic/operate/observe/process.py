@@ -196,7 +196,7 @@ class PortableProcess:
 
 def _age_s(created: float) -> float:
     """How long ago a process started, from its start time as psutil has it."""
-    if sys.platform == "linux":  # where that is so long after the whole second in which the machine started
+    if psutil.LINUX:  # where that is so long after the whole second in which the machine started
         return time.clock_gettime(time.CLOCK_BOOTTIME) - (created - psutil.boot_time())
     return time.time() - created
 
