@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from autodeploy_magic.contracts import Desired, Report, Version
 from autodeploy_magic.errors import ShipFailed
+from autodeploy_magic.settings import KNOBS
 from autodeploy_magic.shipping import Image, ImageUse
 
 __all__ = ["Cargo", "Choice", "Target", "Written"]
@@ -62,6 +65,23 @@ class Cargo:
     def number(self, name: str) -> int:
         """An option that is a whole number."""
         return int(self.options[name])
+
+    def setting(self, name: str) -> bool | float | int | str:
+        """A knob as the deployment has it."""
+        return self.desired.settings.get(name, KNOBS[name].default)
+
+    def example(self, rows: int = 2) -> Any:
+        """The first rows of the version's sample, as a request gives them."""
+        inputs = msgspec.json.decode((self.model / "sample.json").read_bytes())["inputs"]
+        if isinstance(inputs, dict):
+            return {key: value[:rows] if isinstance(value, list) else value for key, value in inputs.items()}
+        return inputs[:rows] if isinstance(inputs, list) else inputs
+
+    def expected(self, rows: int = 2) -> Any:
+        """What the version answers to `example`; all of it, where the answers are not one a row."""
+        answers = msgspec.json.decode((self.model / "expected.json").read_bytes())["predictions"]
+        per_row = all(output.per_row for output in self.version.outputs if output.name == "predictions")
+        return answers[:rows] if per_row and isinstance(answers, list) else answers
 
     def need_image(self, target: str) -> str:
         """The image to name. Raises `ShipFailed` where there is none yet."""

@@ -67,7 +67,7 @@ class Lambda:
     def write(self, cargo: Cargo, target: Path, report: Report) -> Written:
         """Write template.yaml, events, settings.env, the scripts and README.md."""
         folder.write_yaml(target, "template.yaml", _template(cargo), "deploy.sh creates and updates a stack of this.")
-        folder.write_json(target, "event.json", event("POST", "/predict", {"inputs": folder.example(cargo)}))
+        folder.write_json(target, "event.json", event("POST", "/predict", {"inputs": cargo.example()}))
         folder.write_json(target, "event-ready.json", event("GET", "/readyz", None))
         settings = folder.base_settings(
             cargo,

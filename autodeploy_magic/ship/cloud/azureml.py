@@ -60,7 +60,7 @@ class AzureML:
         folder.write_yaml(target, "endpoint.yml", endpoint, "deploy.sh creates it once.")
         head = "deploy.sh creates it as blue or as green, and puts the image in."
         folder.write_yaml(target, "deployment.yml", _deployment(cargo), head)
-        folder.write_json(target, "request.json", {"inputs": folder.example(cargo)})
+        folder.write_json(target, "request.json", {"inputs": cargo.example()})
         settings = folder.base_settings(cargo, **_settings(cargo))
         wanted = ("IMAGE", "RESOURCE_GROUP", "WORKSPACE", "REGISTRY")
         folder.write_scripts(target, ("azureml",), settings, wanted)

@@ -10,8 +10,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from autodeploy_magic.errors import InvalidOption, ShipFailed
 from autodeploy_magic.ship.base import Cargo, Choice
 from autodeploy_magic.ship.kubernetes.reasons import repository
@@ -24,8 +22,6 @@ __all__ = [
     "REGION",
     "base_settings",
     "checked",
-    "example",
-    "expected",
     "image_notes",
     "image_or_placeholder",
     "in_registry",
@@ -160,7 +156,7 @@ def write_services(
     ]
     write_yaml(folder, "service.yaml", service(whole), "For the first; deploy.sh fills it in.")
     write_yaml(folder, "canary.yaml", service(split), "Beside another; deploy.sh fills it in.")
-    write_json(folder, "request.json", {"inputs": example(cargo)})
+    write_json(folder, "request.json", {"inputs": cargo.example()})
 
 
 def write_scripts(folder: Path, places: Iterable[str], settings: Mapping[str, str], wanted: Iterable[str]) -> None:
@@ -180,21 +176,6 @@ def write_scripts(folder: Path, places: Iterable[str], settings: Mapping[str, st
     if open_ones:
         head += f"\nYet to be said there, or here: {', '.join(open_ones)}"
     write_text(folder, "settings.env", commented(head) + env_file(settings))
-
-
-def example(cargo: Cargo, rows: int = 2) -> Any:
-    """The first rows of the version's sample, as a request gives them."""
-    inputs = msgspec.json.decode((cargo.model / "sample.json").read_bytes())["inputs"]
-    if isinstance(inputs, dict):
-        return {key: value[:rows] if isinstance(value, list) else value for key, value in inputs.items()}
-    return inputs[:rows] if isinstance(inputs, list) else inputs
-
-
-def expected(cargo: Cargo, rows: int = 2) -> Any:
-    """What the version answers to `example`; all of it, where the answers are not one a row."""
-    answers = msgspec.json.decode((cargo.model / "expected.json").read_bytes())["predictions"]
-    per_row = all(output.per_row for output in cargo.version.outputs if output.name == "predictions")
-    return answers[:rows] if per_row and isinstance(answers, list) else answers
 
 
 def next_steps(cargo: Cargo) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ class SageMaker:
         folder.write_yaml(target, "template.yaml", _template(cargo), "deploy.sh creates and updates a stack of this.")
         for name, value in _cli(cargo).items():
             folder.write_json(target, f"cli/{name}.json", value)
-        folder.write_json(target, "request.json", {"inputs": folder.example(cargo)})
+        folder.write_json(target, "request.json", {"inputs": cargo.example()})
         settings = folder.base_settings(
             cargo, REGION=aws.region(cargo), ROLE_ARN=aws.role(cargo, "role_arn"), REPOSITORY=cargo.name
         )

@@ -54,7 +54,7 @@ class Vertex:
         folder.write_yaml(target, "container.flags", _container(cargo), "Flags of `gcloud ai models upload`.")
         folder.write_yaml(target, "machine.flags", _machine(cargo), "Flags of `gcloud ai endpoints deploy-model`.")
         folder.write_json(target, "request.json", {"instances": _instances(cargo), "parameters": {}})
-        folder.write_json(target, "response.json", {"predictions": folder.expected(cargo)})
+        folder.write_json(target, "response.json", {"predictions": cargo.expected()})
         settings = folder.base_settings(
             cargo,
             **google.settings(cargo),
@@ -77,7 +77,7 @@ class Vertex:
 
 def _instances(cargo: Cargo) -> list[Any]:
     """The first rows, one after the other: Vertex AI takes a list, and no object of columns."""
-    inputs = folder.example(cargo)
+    inputs = cargo.example()
     if isinstance(inputs, dict):
         return [dict(zip(inputs, row, strict=True)) for row in zip(*inputs.values(), strict=True)]
     return list(inputs)

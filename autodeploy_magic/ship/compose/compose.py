@@ -9,7 +9,6 @@ from typing import Any
 from autodeploy_magic.contracts import Progress, Report
 from autodeploy_magic.errors import InvalidOption
 from autodeploy_magic.ship.base import Cargo, Choice, Written
-from autodeploy_magic.ship.cloud.folder import example
 from autodeploy_magic.ship.compose import services
 from autodeploy_magic.ship.compose.dashboard import DATASOURCE, dashboard
 from autodeploy_magic.ship.compose.words import SETUP, readme
@@ -61,7 +60,7 @@ class Compose:
             "README.md": readme(cargo.name, cargo.version.number, service, values, alerts=alerts, notes=notes),
         }
         if (cargo.model / "sample.json").is_file():
-            files["request.json"] = json.dumps({"inputs": example(cargo)}, indent=2, ensure_ascii=False) + "\n"
+            files["request.json"] = json.dumps({"inputs": cargo.example()}, indent=2, ensure_ascii=False) + "\n"
         if alerts:
             files["alertmanager/alertmanager.yml"] = yaml_of(_receivers())
         for name, text in files.items():

@@ -9,7 +9,6 @@ import math
 from typing import Any
 
 from autodeploy_magic.ship.base import Cargo
-from autodeploy_magic.ship.kubernetes.sizing import setting
 from autodeploy_magic.ship.rules import objectives
 from autodeploy_magic.shipping import APP_USER, PORT
 
@@ -67,7 +66,7 @@ def deployment(cargo: Cargo) -> dict[str, Any]:
             "retries": 3,
             "start_period": "60s",
         },
-        "stop_grace_period": f"{math.ceil(float(setting(cargo, 'drain_s'))) + _ENDING_S}s",
+        "stop_grace_period": f"{math.ceil(float(cargo.setting('drain_s'))) + _ENDING_S}s",
         **_limits("${CPUS}", "${MEMORY}", 512),
     }
 

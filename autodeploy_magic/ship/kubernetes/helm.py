@@ -15,7 +15,7 @@ from autodeploy_magic.ship.kubernetes.manifests import GRPC_PORT, TOKEN_KEY, des
 from autodeploy_magic.ship.kubernetes.network import door, ingress, network_policy
 from autodeploy_magic.ship.kubernetes.reasons import CHOICES, digest_of, namespace_of, notes, refuse, repository, tag_of
 from autodeploy_magic.ship.kubernetes.scaling import request_rate
-from autodeploy_magic.ship.kubernetes.sizing import PRE_STOP_S, START_S, setting, sized
+from autodeploy_magic.ship.kubernetes.sizing import PRE_STOP_S, START_S, sized
 from autodeploy_magic.ship.kubernetes.whole import production
 from autodeploy_magic.ship.text import yaml_of
 from autodeploy_magic.shipping import PORT
@@ -79,7 +79,7 @@ def values(cargo: Cargo) -> dict[str, Any]:
     size, reference = sized(cargo), cargo.reference
     digest = digest_of(reference)
     env = {one["name"]: one["value"] for one in environment(cargo, size, port=PORT, hosts="") if "value" in one}
-    hosts = [each for each in str(setting(cargo, "hosts")).split(",") if each]
+    hosts = [each for each in str(cargo.setting("hosts")).split(",") if each]
     place, _, gateway = cargo.text("gateway").rpartition("/")
     egress = network_policy(cargo)["spec"]["egress"][1:]
     return {

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from autodeploy_magic.ship.base import Cargo
 from autodeploy_magic.ship.kubernetes.manifests import GRPC_PORT, metadata, selector, service
-from autodeploy_magic.ship.kubernetes.sizing import setting, sized
+from autodeploy_magic.ship.kubernetes.sizing import sized
 from autodeploy_magic.shipping import PORT
 
 __all__ = ["door", "http_route", "ingress", "network_policy", "route"]
@@ -42,7 +42,7 @@ def network_policy(cargo: Cargo, namespace: str = "") -> dict[str, Any]:
             "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
         }
     ]
-    collector = str(setting(cargo, "otlp_endpoint"))
+    collector = str(cargo.setting("otlp_endpoint"))
     if collector:
         out.append({"ports": [{"protocol": "TCP", "port": _port_of(collector)}]})
     return {
@@ -71,7 +71,7 @@ def ingress(cargo: Cargo, namespace: str = "") -> dict[str, Any]:
     extra: dict[str, Any] = {}
     if kind == "nginx":  # its own limits are 1 MiB and 60 s
         extra["annotations"] = {
-            "nginx.ingress.kubernetes.io/proxy-body-size": str(int(setting(cargo, "max_body_bytes"))),
+            "nginx.ingress.kubernetes.io/proxy-body-size": str(int(cargo.setting("max_body_bytes"))),
             "nginx.ingress.kubernetes.io/proxy-read-timeout": str(sized(cargo).request_timeout_s + 5),
         }
     return {

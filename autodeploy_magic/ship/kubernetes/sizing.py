@@ -16,12 +16,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from autodeploy_magic.settings import KNOBS
 from autodeploy_magic.ship.base import Cargo
 from autodeploy_magic.ship.kubernetes.quantities import cores, mebibytes, quantity
 from autodeploy_magic.slo import METRICS, parse
 
-__all__ = ["PRE_STOP_S", "START_S", "Sizing", "setting", "sized"]
+__all__ = ["PRE_STOP_S", "START_S", "Sizing", "sized"]
 
 PRE_STOP_S = 5
 """How long a pod answers on after it was told to go: until the last proxy has learned of it."""
@@ -61,25 +60,20 @@ class Sizing:
     assumed: tuple[str, ...] = ()
 
 
-def setting(cargo: Cargo, name: str) -> bool | float | int | str:
-    """A knob as the deployment has it."""
-    return cargo.desired.settings.get(name, KNOBS[name].default)
-
-
 def sized(cargo: Cargo) -> Sizing:
     """Size a pod of `cargo`. The options `cpu` and `memory`, where a target has them and they are set, go before."""
     workers = max(1, cargo.desired.workers)
     cost_s, assumed_cost = _cost(cargo)
     typed = str(cargo.options.get("cpu", ""))
-    threads = int(setting(cargo, "threads")) or (max(1, int(quantity(typed) // workers)) if typed else 1)
+    threads = int(cargo.setting("threads")) or (max(1, int(quantity(typed) // workers)) if typed else 1)
     by_rate = 1000 * _DESIGN_RATE * cost_s / _HEADROOM
     cpu = typed or cores(workers * min(max(by_rate, _LEAST_CPU), threads * 1000.0))
     request, limit, assumed_memory = _memory(cargo, workers)
     share = _utilisation(cargo, cost_s)
-    timeout_s = math.ceil(float(setting(cargo, "request_timeout_s")))
-    drain_s = max(math.ceil(float(setting(cargo, "drain_s"))), timeout_s)
+    timeout_s = math.ceil(float(cargo.setting("request_timeout_s")))
+    drain_s = max(math.ceil(float(cargo.setting("drain_s"))), timeout_s)
     tmpfs = cargo.options.get("storage") == "memory"
-    storage = mebibytes(float(setting(cargo, "record_bytes")) * 1.5 + 128 * _MEBI)
+    storage = mebibytes(float(cargo.setting("record_bytes")) * 1.5 + 128 * _MEBI)
     if tmpfs:  # what lies in memory counts as the container's
         request, limit = (mebibytes(float(quantity(each) + quantity(storage))) for each in (request, limit))
     return Sizing(
@@ -121,7 +115,7 @@ def _memory(cargo: Cargo, workers: int) -> tuple[str, str, tuple[str, ...]]:
     if typed:
         return typed, typed, assumed
     request = 1.25 * idle + 32 * _MEBI
-    limit = max(2 * idle, idle + _BODIES * float(setting(cargo, "max_body_bytes")), request)
+    limit = max(2 * idle, idle + _BODIES * float(cargo.setting("max_body_bytes")), request)
     promised = [one.limit for one in parse(cargo.desired.slo).objectives if one.metric == "memory"]
     if promised and promised[0] > request:
         limit = promised[0]
