@@ -4,7 +4,8 @@ The road pays for a few additions. A second that is over goes to the writer, thr
 full, or the writer cannot keep up, its answers are counted as dropped and the road goes on.
 
 A second in which requests were under way and none was answered is written down too: a model that is stuck is seen. If
-it holds up the event loop itself, the writer sees that the loop no longer ticks, and writes for it.
+it holds up the event loop itself, the writer sees that the loop no longer ticks, and writes for it; of the last such
+seconds, which ended before the writer looked again, the answer tells that came of it.
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ class Recorder:
         self._path = path
         self._worker = worker
         self._second = self._told = int(time.time())
+        self._telling = threading.Lock()  # of seconds in which the loop stood still: both threads may know of them
         self._dropped = self._dropped_told = 0  # the one counted by the loop's thread, the other by the writer's
         self._tallies: dict[int, Tally] = {}
         self._queue: deque[tuple[str, tuple[Any, ...], int]] = deque()
@@ -126,6 +128,7 @@ class Recorder:
     ) -> None:
         """Note one answer; `first_s` is when the first item of a streamed one was there. Never blocks, never raises."""
         if int(time.time()) != self._second:
+            self._stood_still(version, seconds)
             self._roll()
         tally = self._tallies.get(version)
         if tally is None:
@@ -157,6 +160,15 @@ class Recorder:
         for row in rows:
             self._put(INSERT_COMPARISON, row, 0)
         self._news.set()
+
+    def _stood_still(self, version: int, seconds: float) -> None:
+        """Write down the seconds that a request of so many took from the loop, if the writer has not told of them."""
+        with self._telling:
+            now = time.time()
+            first = max(self._second, self._told, int(now - seconds)) + 1
+            for second in range(first, int(now)):
+                self._put(INSERT, _rollup(self._worker, second, Tally(version), in_flight=1), 0)
+            self._told = max(self._told, int(now) - 1)
 
     def _roll(self) -> None:
         second, tallies = self._second, self._tallies
@@ -217,14 +229,15 @@ class Recorder:
 
     def _look(self) -> None:
         """Write down the seconds that are over, and of which the loop has not told since it stands still."""
-        now = time.time()
-        first = max(self._second, self._told, int(now) - LONGEST_S) + 1
-        if first >= int(now):
-            return
-        for version, count in self.held(STUCK_S).items():
-            for second in range(first, int(now)) if count else ():
-                self._put(INSERT, _rollup(self._worker, second, Tally(version), in_flight=count), 0)
-        self._told = int(now) - 1
+        with self._telling:
+            now = time.time()
+            first = max(self._second, self._told, int(now) - LONGEST_S) + 1
+            if first >= int(now):
+                return
+            for version, count in self.held(STUCK_S).items():
+                for second in range(first, int(now)) if count else ():
+                    self._put(INSERT, _rollup(self._worker, second, Tally(version), in_flight=count), 0)
+            self._told = int(now) - 1
 
     def _insert(self, connection: sqlite3.Connection, taken: list[tuple[str, tuple[Any, ...], int]]) -> int:
         """Insert them, with the number of those that were dropped before, which is returned."""

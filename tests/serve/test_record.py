@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import sqlite3
 import statistics
@@ -158,6 +159,37 @@ def test_a_loop_that_stands_still_with_a_request_is_recorded(tmp_path: Path, mon
     recorder.close()
     found = _read(path, "second, version, requests, in_flight")
     assert found[:2] == [(begun + 1, 1, 0, 1), (begun + 2, 1, 0, 1)]
+
+
+def test_the_last_seconds_of_a_loop_that_stood_still_are_told_by_its_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer looks once a second: what the model held up since, it has not seen."""
+    path = tmp_path / "metrics.sqlite"
+    now = math.floor(time.time()) - 30.0
+    monkeypatch.setattr(record.time, "time", lambda: now)
+    recorder = Recorder(path, worker=1)
+    begun, now = int(now), now + 1.0
+    recorder.tick()
+    recorder.held = lambda _: {1: 1, 2: 0}
+    now += 2.9
+    recorder._look()  # all that the writer's thread does before it writes
+    now += 2.2
+    recorder.observe(1, 200, 5.0, 1, 1, 1)
+    recorder.observe(2, 200, 5.0, 1, 1, 1)
+    recorder._look()
+    now += 3.0
+    recorder.observe(2, 200, 0.5, 1, 1, 1)  # of the seconds in between it knows nothing
+    monkeypatch.undo()
+    recorder.held = lambda _: {}
+    recorder.start()
+    recorder.close()
+    assert _read(path, "second, version, requests, in_flight") == [
+        *((begun + 2 + i, 1, 0, 1) for i in range(4)),
+        (begun + 6, 1, 1, 1),
+        (begun + 6, 2, 1, 1),
+        (begun + 9, 2, 1, 1),
+    ]
 
 
 def test_a_clock_that_leaps_tells_of_no_hours_that_nobody_saw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
