@@ -25,6 +25,7 @@ from autodeploy_magic.formats import format_of
 from autodeploy_magic.registry import load, table
 from autodeploy_magic.serve.lane.turns import Turns
 from autodeploy_magic.serve.modules import importable
+from autodeploy_magic.serve.owner import log_of
 from autodeploy_magic.serve.runtime.live import LiveRunner
 from autodeploy_magic.serve.runtime.native import unpickle
 from autodeploy_magic.serve.signature import SIGNATURE, check_signature
@@ -243,7 +244,7 @@ class ServedModel:
             raise StartFailed(
                 f"version {self.version.number} of {self.version.deployment} cannot answer its own sample",
                 why=f"{type(cause).__name__}: {cause}",
-                fix="`%deploy logs` shows where; deploy again from the notebook that holds the model",
+                fix=f"{log_of(self.version.deployment)} shows where; deploy again from the model's notebook",
             ) from error
         where = self.first_difference(expected, found)
         if where is not None:
@@ -315,7 +316,7 @@ class ServedModel:
         return ModelFailed(
             "the model failed on these inputs",
             why="it raised an error, which is in the deployment's log",
-            fix=f"the owner can read it with `%deploy logs {self.version.deployment}`",
+            fix=f"the owner can read it in {log_of(self.version.deployment)}",
         )
 
     def _file(self, role: str) -> str:

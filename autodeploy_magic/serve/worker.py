@@ -29,6 +29,7 @@ from autodeploy_magic.contracts import Traffic
 from autodeploy_magic.errors import AutodeployError, StartFailed, StoreFailed
 from autodeploy_magic.registry import need
 from autodeploy_magic.serve.lineup.orders import Place
+from autodeploy_magic.serve.owner import log_of
 from autodeploy_magic.serve.record import Recorder
 
 if TYPE_CHECKING:
@@ -380,5 +381,5 @@ def _explain(order: Spec, error: Exception) -> AutodeployError:
     return StartFailed(
         f"version {order.version} of {order.name} did not start",
         why=f"{type(error).__name__}: {error}",
-        fix=f"`%deploy logs {order.name}` shows where it failed",
+        fix=f"{log_of(order.name)} shows where it failed",
     )

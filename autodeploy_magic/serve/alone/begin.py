@@ -14,6 +14,7 @@ import msgspec
 from autodeploy_magic.errors import AutodeployError, BadInput
 from autodeploy_magic.serve.alone.environment import Given, log_level, read
 from autodeploy_magic.serve.alone.logs import log_as_json, tell
+from autodeploy_magic.serve.owner import stands_alone
 
 __all__ = ["QUIET", "begin", "print_line"]
 
@@ -44,6 +45,7 @@ def begin(command: str) -> int:
         from autodeploy_magic.serve.alone.handed import handed
 
         return handed()
+    stands_alone()
     log_as_json()
     try:
         logging.getLogger().setLevel(log_level(os.environ).upper())

@@ -6,6 +6,7 @@ runs the container is to know, and to start it again.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import logging
@@ -37,6 +38,7 @@ PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 GRACE_S = 15.0
 """Beyond the drain: what a worker itself gives to requests that are being answered, and to writing down its records."""
 
+_PR_SET_PDEATHSIG = 1
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGCHLD)
 _MODULES = (
     "numpy",
@@ -132,12 +134,13 @@ class Crew:
         ours, theirs = socket.socketpair()
         ours.sendall(b"\n")  # it may serve as soon as it can
         sys.stdout.flush()
+        first = os.getpid()
         pid = os.fork()
         if pid == 0:
             ours.close()
             for other in self._workers.values():
                 other.channel.close()
-            _work(self._spec, theirs, self._listening)
+            _work(self._spec, theirs, self._listening, first)
         theirs.close()
         self._workers[pid] = _Worker(pid, time.monotonic(), ours)
 
@@ -192,13 +195,14 @@ class Crew:
         self._until = time.monotonic() + GRACE_S
 
 
-def _work(spec: dict[str, Any], channel: socket.socket, listening: Sequence[socket.socket]) -> NoReturn:
-    """Be a worker, in the process that was forked for it."""
+def _work(spec: dict[str, Any], channel: socket.socket, listening: Sequence[socket.socket], first: int) -> NoReturn:
+    """Be a worker, in the process that was forked for it by the process `first`."""
     code = 1
     try:
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, lambda told, _: os._exit(0 if told == signal.SIGTERM else 128 + told))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        _end_with(first)
         random.seed()
         sys.modules["numpy"].random.seed()
         from autodeploy_magic.serve.worker import main
@@ -209,6 +213,15 @@ def _work(spec: dict[str, Any], channel: socket.socket, listening: Sequence[sock
     finally:
         sys.stdout.flush()
         os._exit(code)
+
+
+def _end_with(first: int) -> None:
+    """Be told to end when the first process dies: outside a container, nothing else takes its workers along."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != first:
+        os._exit(0)  # it was too late to be told
 
 
 def _preload(version: Version) -> None:

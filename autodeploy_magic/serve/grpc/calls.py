@@ -22,6 +22,7 @@ from autodeploy_magic.errors import (
 from autodeploy_magic.serve.grpc.framing import Inbox, framed
 from autodeploy_magic.serve.grpc.messages import Message, Rpc
 from autodeploy_magic.serve.grpc.status import Status, Trailers, refusal, trailers
+from autodeploy_magic.serve.owner import log_of
 
 __all__ = [
     "ARRIVE_S",
@@ -372,7 +373,7 @@ class Call:
 
 
 def _failed() -> ModelFailed:
-    return ModelFailed("the server failed on this request", fix="the owner can read why with `%deploy logs`")
+    return ModelFailed("the server failed on this request", fix=f"the owner can read why in {log_of()}")
 
 
 def parse(rpc: Rpc, body: bytes) -> Message:

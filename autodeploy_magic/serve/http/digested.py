@@ -7,6 +7,7 @@ from hmac import compare_digest
 
 from autodeploy_magic.errors import Unauthorized
 from autodeploy_magic.serve.http.guard import Guard
+from autodeploy_magic.serve.owner import token
 from autodeploy_magic.wire.digests import token_digest
 
 __all__ = ["Digested"]
@@ -36,5 +37,5 @@ class Digested(Guard):
         if not found or scheme.lower() != b"bearer":
             raise Unauthorized(
                 "the bearer token is missing or wrong",
-                fix="send the header «Authorization: Bearer TOKEN»; the owner finds the token in dep.token",
+                fix=f"send the header «Authorization: Bearer TOKEN»; the owner finds the token in {token()}",
             )

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from hmac import compare_digest
 
 from autodeploy_magic.errors import Forbidden, InvalidOption, Misdirected, Unauthorized
+from autodeploy_magic.serve.owner import token
 from autodeploy_magic.serve.protocols import Answer
 
 __all__ = ["Guard"]
@@ -131,7 +132,7 @@ class Guard:
                 return
         raise Unauthorized(
             "the bearer token is missing or wrong",
-            fix="send the header «Authorization: Bearer TOKEN»; the owner finds the token in dep.token",
+            fix=f"send the header «Authorization: Bearer TOKEN»; the owner finds the token in {token()}",
         )
 
     def _check_origin(self, headers: Mapping[bytes, bytes]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autodeploy_magic.errors import ModelFailed
+from autodeploy_magic.serve.owner import log_of
 
 __all__ = ["LazyBento"]
 
@@ -76,7 +77,7 @@ class LazyBento:
         except Exception as error:  # a Bento's service runs the person's own code at import
             log.exception("the Bento at %s could not be started", self._path)
             raise ModelFailed(
-                "the Bento's own app did not start", fix="the owner can read why with `%deploy logs`"
+                "the Bento's own app did not start", fix=f"the owner can read why in {log_of()}"
             ) from error
         self._lifespan = lifespan
         return app

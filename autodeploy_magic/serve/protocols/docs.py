@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from autodeploy_magic.errors import RequestRefused
+from autodeploy_magic.serve.owner import token
 from autodeploy_magic.serve.protocols import JSON, Answer, Request, Route, model_card
 from autodeploy_magic.serve.protocols.operation import Answered, Content, Named, Operation, json
 from autodeploy_magic.serve.protocols.refusals import IN_FULL, in_full
@@ -100,7 +101,7 @@ class _Document:
             "components": {"schemas": self._components, "responses": self._responses},
         }
         if self._asks:
-            said = "The deployment's own token; its owner finds it in the notebook as dep.token."
+            said = f"The deployment's own token; its owner finds it in {token()}."
             schemes = {"token": {"type": "http", "scheme": "bearer", "description": said}}
             found["components"]["securitySchemes"] = schemes
             found["security"] = [{"token": []}]

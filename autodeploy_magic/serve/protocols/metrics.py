@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from autodeploy_magic.errors import RequestRefused, Unavailable
+from autodeploy_magic.serve.owner import log_of
 from autodeploy_magic.serve.protocols import Answer, Request, Route
 from autodeploy_magic.serve.protocols.operation import TEXT, Answered, Content, Operation
 from autodeploy_magic.serve.protocols.refusals import IN_FULL, in_full
@@ -52,7 +53,7 @@ class Metrics:
             raise Unavailable(
                 "the metrics cannot be read now",
                 why="the file that holds them could not be read, as the deployment's log tells",
-                fix="ask again; the owner can see why with `%deploy logs`",
+                fix=f"ask again; the owner can see why in {log_of()}",
             ) from error
         return Answer(page, content_type=_CONTENT_TYPES[openmetrics], headers=[_VARIES])
 

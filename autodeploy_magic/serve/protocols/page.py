@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from autodeploy_magic.errors import RequestRefused
+from autodeploy_magic.serve import owner
 from autodeploy_magic.serve.protocols import JSON, Answer, Request, Route
 from autodeploy_magic.serve.protocols.operation import (
     TEXT,
@@ -70,7 +71,7 @@ class TryIt:
             (b"cache-control", b"no-store"),
             _VARIES,
         ]
-        body = _html().replace("NONCE", nonce).encode()
+        body = owner.page(_html()).replace("NONCE", nonce).encode()
         return Answer(body, content_type=f"{_HTML}; charset=utf-8", headers=headers)
 
     def _signature(self, _: Request) -> Answer:

@@ -37,8 +37,8 @@ _NO_CONTAINER = 125
 _RUNTIME = re.compile(r"OCI runtime|runc|crun|cgroup|netavark|slirp4netns|pasta|conmon", re.IGNORECASE)
 _NOT_THERE = re.compile(r"executable file.{0,60}not found|no such file or directory", re.IGNORECASE)
 _SHOWN_ROWS = 5
-_ELSEWHERE = "%deploy logs"
-"""Names a log of workers, in which nothing of an image stands."""
+_ELSEWHERE = "container's log"
+"""What `serve.owner` calls the log of who serves; a container that proves has gone with its own."""
 _LOGGED = (
     "the log of this build has what it said; where a package is missing that is imported only now and then, --flavour"
     " bento brings all of them"

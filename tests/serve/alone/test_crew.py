@@ -37,6 +37,16 @@ def test_a_worker_that_is_killed_is_replaced_and_the_others_answer(start: Callab
     assert entry.end() == 0
 
 
+def test_workers_end_with_the_process_that_started_them(start: Callable[..., Any]) -> None:
+    """Else they hold its port, and nobody knows of them."""
+    entry = start(AUTODEPLOY_WORKERS="2", AUTODEPLOY_DRAIN_S="1").serving(2)
+    left = psutil.Process(entry.process.pid).children()
+    assert len(left) == 2
+    entry.end(signal.SIGKILL)
+    assert psutil.wait_procs(left, timeout=WAIT_S)[1] == []
+    entry.logged("draining", 2)
+
+
 def test_workers_that_end_again_and_again_are_given_up(start: Callable[..., Any]) -> None:
     entry = start(AUTODEPLOY_WORKERS="2", AUTODEPLOY_DRAIN_S="0").serving(2)
     for ended in range(1, 6):

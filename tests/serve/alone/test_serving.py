@@ -43,6 +43,32 @@ def lean(tmp_path: Path, environ: dict[str, str]) -> str:
     return f"{tmp_path / 'lean'}:{environ['PYTHONPATH']}"
 
 
+def test_clients_of_an_image_are_told_of_nothing_that_only_a_notebook_has(
+    start: Callable[..., Any], tmp_path: Path
+) -> None:
+    def predict(model: Any, x: Any) -> Any:
+        if x[0, 0] < 0:
+            raise ValueError("no flower has such leaves")
+        return model.predict(x)
+
+    write_version(
+        tmp_path / "v", LogisticRegression(max_iter=1000).fit(X, Y), X, format="native", code={"predict": predict}
+    )
+    entry = start(AUTODEPLOY_MODEL=str(tmp_path / "v")).serving()
+    refused = httpx.post(f"{entry.url}/predict", json={"inputs": X[:1].tolist()}, timeout=WAIT_S)
+    assert refused.status_code == 401
+    assert "AUTODEPLOY_TOKEN" in refused.json()["fix"]
+    failed = entry.predict((-X[:1]).tolist())
+    assert failed.status_code == 500
+    assert "the container's log" in failed.json()["fix"]
+    page = httpx.get(entry.url, headers={"accept": "text/html"}, timeout=WAIT_S).text
+    assert "<code>AUTODEPLOY_TOKEN</code>" in page
+    document = httpx.get(f"{entry.url}/openapi.json", headers=HEADERS, timeout=WAIT_S).text
+    assert not [
+        text for text in (refused.text, failed.text, page, document) if "dep.token" in text or "%deploy" in text
+    ]
+
+
 def test_it_answers_all_that_a_worker_does_without_what_only_notebooks_need(
     start: Callable[..., Any], lean: str, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from records import make_version
 
 from autodeploy_magic.contracts import Output
 from autodeploy_magic.errors import ShipFailed
+from autodeploy_magic.serve import owner
 from autodeploy_magic.ship.image.engines import Chosen
 from autodeploy_magic.ship.image.known import Known
 from autodeploy_magic.ship.image.verify import CannotStart, Subject, outside, started
@@ -102,12 +103,16 @@ def test_an_error_inside_is_told_as_it_was(tmp_path: Path, subject: Subject) -> 
     assert (caught.value.why, caught.value.fix) == ("a file is gone", "put it there")
 
 
-def test_an_error_inside_names_no_log_that_has_nothing_of_it(tmp_path: Path, subject: Subject) -> None:
-    told = {"error": "StartFailed", "what": "v3 did not start", "why": "no a", "fix": "`%deploy logs iris` shows where"}
+def test_an_error_inside_names_no_log_that_has_nothing_of_it(
+    tmp_path: Path, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owner, "_alone", True)
+    fix = f"{owner.log_of('iris')} shows where"
+    told = {"error": "StartFailed", "what": "v3 did not start", "why": "no a", "fix": fix}
     root = entry(tmp_path / "root", {"error": told}, code=1)
     with pytest.raises(ShipFailed, match="in the image: v3 did not start") as caught:
         outside(root, subject, tmp_path, Telling(""), why="", timeout_s=20)
-    assert "%deploy logs" not in caught.value.fix
+    assert fix not in caught.value.fix
     assert "--flavour bento" in caught.value.fix
 
 
