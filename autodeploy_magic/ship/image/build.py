@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from autodeploy_magic import settings
 from autodeploy_magic.build.clean import SubprocessRunner
 from autodeploy_magic.build.code_secrets import secret_names
 from autodeploy_magic.contracts import Version, decode
-from autodeploy_magic.errors import DiskFull, InvalidOption, ShipFailed
+from autodeploy_magic.errors import InvalidOption, ShipFailed
 from autodeploy_magic.ship.image.archived import AsArchive
 from autodeploy_magic.ship.image.base import default_base
 from autodeploy_magic.ship.image.built import InEngine
@@ -34,6 +33,7 @@ from autodeploy_magic.ship.image.engines import ARCHIVE, Chosen, choose
 from autodeploy_magic.ship.image.installing import check_platform, here
 from autodeploy_magic.ship.image.known import clear, sweep
 from autodeploy_magic.ship.image.made import Made
+from autodeploy_magic.ship.image.room import installed_bytes, need_space, tree_bytes
 from autodeploy_magic.ship.image.run import shown
 from autodeploy_magic.ship.image.verify import CannotStart, Proof, Subject, outside, started
 from autodeploy_magic.ship.telling import Telling
@@ -45,6 +45,8 @@ __all__ = ["Job", "run"]
 
 _SPACE_BYTES = 512 * 2**20
 """What a lean image of a small model takes while it is built: staged, stored, and once more in between."""
+_COPIES = 2
+"""So many times an engine holds what was staged: as it takes it in, and in its store."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +119,7 @@ def run(spec: dict[str, Any]) -> dict[str, Any]:
         with _nothing_left(chosen, job):
             way = _checked(job, version, chosen, flavour, telling, ends)
             context = _staged(job, version, flavour, telling)
+            need_space(chosen.store or Path(job.work), _COPIES * tree_bytes(context.root))
     made: Made | None = None
     try:
         with _nothing_left(chosen, job), telling.step("build"):
@@ -182,11 +185,12 @@ def _checked(job: Job, version: Version, chosen: Chosen, flavour: Flavour, telli
     reference, python = job.reference, python_of(version)
     sweep(chosen.name, job.key)
     for place in {Path(job.work), chosen.store or Path(job.work)}:
-        need_space(place, version.size_bytes)
+        need_space(place, _SPACE_BYTES + 3 * version.size_bytes)
     base = job.wanted.base or str(settings.get("image_base")) or default_base(python)
     if flavour == "bento":
         from autodeploy_magic.ship.image.bento import OfBento
 
+        need_space(chosen.store or Path(job.work), _COPIES * installed_bytes(version.environment.requirements))
         home = Path(job.bentoml_home)
         return OfBento(chosen, reference, job.key, base, job.platform, version, home, telling, ends)
     if chosen.name == ARCHIVE:
@@ -253,16 +257,3 @@ def _proved(
             fix="build it where it can be started: an engine on such a machine, or one that emulates it",
         )
     return outside(context.root, subject, Path(job.work), telling, why=why, timeout_s=left, env=context.env)
-
-
-def need_space(place: Path, model_bytes: int) -> None:
-    """Raise `DiskFull` where an image of such a model has no room."""
-    while not place.exists():
-        place = place.parent
-    wanted, free = _SPACE_BYTES + 3 * model_bytes, shutil.disk_usage(place).free
-    if free < wanted:
-        raise DiskFull(
-            f"the disk that holds {place} has {free / 2**20:.0f} MB left",
-            why=f"an image of this version takes about {wanted / 2**20:.0f} MB while it is built",
-            fix="free some space: unused images (`podman image prune`), unused versions (`%deploy rm NAME --versions`)",
-        )

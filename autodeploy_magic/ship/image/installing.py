@@ -29,6 +29,7 @@ from autodeploy_magic.disk import disk_full
 from autodeploy_magic.errors import InvalidOption, ShipFailed
 from autodeploy_magic.ship.image.layers import normalise
 from autodeploy_magic.ship.image.packages import Needed
+from autodeploy_magic.ship.image.room import installed_bytes, need_space
 from autodeploy_magic.ship.image.slim import SLIM, slim
 
 __all__ = ["PLATFORMS", "Installed", "cache_folder", "check_platform", "compiles", "here", "install"]
@@ -103,6 +104,7 @@ def install(
         with disk_full(place.parent):
             place.parent.mkdir(parents=True, exist_ok=True)
             _forget_left(place.parent)
+            need_space(place.parent, installed_bytes(needed.pins))
             tell(f"installing them for Python {python} on {platform}, and compiling them")
             with tempfile.TemporaryDirectory(dir=place.parent, prefix=_NEW) as folder:
                 _fill(Path(folder), needed, python, platform, runner, whole=whole)

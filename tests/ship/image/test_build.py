@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections import namedtuple
 from pathlib import Path
 
 import pytest
 from bentoml.container import get_backend
 
-from autodeploy_magic.errors import DiskFull, InvalidOption, ShipFailed
+from autodeploy_magic.errors import InvalidOption, ShipFailed
 from autodeploy_magic.ship.image.bento import _folders, _for_all, _uv_toml
-from autodeploy_magic.ship.image.build import Job, need_space
+from autodeploy_magic.ship.image.build import Job
 from autodeploy_magic.ship.image.built import Base, build, find_base
 from autodeploy_magic.ship.image.engines import Chosen, environment
 from autodeploy_magic.ship.image.known import Known
@@ -50,16 +49,6 @@ def test_a_digest_or_a_platform_that_no_build_can_give_is_refused_before_any_wor
 def test_two_people_with_a_deployment_of_one_name_do_not_share_containers() -> None:
     assert order().key != order(bentoml_home="/other").key
     assert order().key == order(version=4).key  # what one version's build left, the next one's removes
-
-
-def test_too_little_space_is_said_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = namedtuple("usage", "total used free")  # noqa: PYI024 - what shutil returns
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage(2**40, 2**40, 100 * 2**20))
-    with pytest.raises(DiskFull, match="has 100 MB left") as caught:
-        need_space(tmp_path / "not" / "yet", 1000)
-    assert "512 MB" in caught.value.why
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage(2**40, 0, 2**40))
-    need_space(tmp_path, 1000)
 
 
 def test_a_base_that_is_a_file_which_is_not_there(tmp_path: Path) -> None:
