@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import msgspec
 
 from autodeploy_magic.errors import UnreadableRecord
@@ -26,9 +28,10 @@ def images(store: Store, name: str) -> list[Image]:
         ) from error
 
 
-def image_of(store: Store, name: str, version: int) -> Image | None:
-    """The image of a version that was built last; None where there is none."""
-    return next((image for image in reversed(images(store, name)) if image.version == version), None)
+def image_of(store: Store, name: str, version: int, engines: Container[str] | None = None) -> Image | None:
+    """The image of a version that was built last, by one of `engines` or in any way; None where there is none."""
+    found = (image for image in reversed(images(store, name)) if image.version == version)
+    return next((image for image in found if engines is None or image.engine in engines), None)
 
 
 def keep_image(store: Store, image: Image) -> None:

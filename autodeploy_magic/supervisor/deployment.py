@@ -25,7 +25,7 @@ from autodeploy_magic.supervisor.certificates import provide
 from autodeploy_magic.supervisor.journal import Journal, told
 from autodeploy_magic.supervisor.records import Runtime
 from autodeploy_magic.supervisor.traffic import TrafficChange, beside, changed, settled
-from autodeploy_magic.supervisor.workers.containers import ContainerLaunch
+from autodeploy_magic.supervisor.workers.containers import RUNS, ContainerLaunch
 from autodeploy_magic.supervisor.workers.generation import Generation
 from autodeploy_magic.supervisor.workers.inplace import InPlace
 from autodeploy_magic.supervisor.workers.remote import RemoteGeneration, RemoteLaunch
@@ -226,7 +226,7 @@ class Deployment:
         others = beside(self._store, desired)
         if desired.target != "container":
             return Launch(self._store, self._zygotes, desired, champion, others, number, listening)
-        image = image_of(self._store, self.name, version)
+        image = image_of(self._store, self.name, version, RUNS)
         if image is None:
             raise StartFailed(f"v{version} of {self.name} has no image", fix=f"`%deploy restart {self.name}` builds it")
         return ContainerLaunch(self._store, self._zygotes, desired, champion, others, number, listening, image=image)

@@ -23,7 +23,7 @@ from autodeploy_magic.shipping import Cancelled, Image, Offer, Shipment, Shipped
 from autodeploy_magic.store import Store, write_atomic
 from autodeploy_magic.supervisor.jobs import Interrupted, Job, run_job
 from autodeploy_magic.supervisor.journal import Journal
-from autodeploy_magic.supervisor.workers.containers import is_there, runner
+from autodeploy_magic.supervisor.workers.containers import RUNS, is_there, runner
 from autodeploy_magic.supervisor.workers.zygotes import Zygotes
 
 __all__ = ["Shipping"]
@@ -88,7 +88,7 @@ class Shipping:
         """
         engine = await asyncio.to_thread(runner)
         version = self._store.version(desired.name, desired.version)
-        found = image_of(self._store, desired.name, version.number)
+        found = image_of(self._store, desired.name, version.number, RUNS)
         if found is not None and await asyncio.to_thread(is_there, found):
             return found
         return await self._image(desired, version, Wanted(engine=engine), report)

@@ -28,6 +28,7 @@ from autodeploy_magic.serve.alone.handed import SOCKET
 from autodeploy_magic.serve.log import tail
 from autodeploy_magic.serve.worker import Spec
 from autodeploy_magic.ship.image.engines import answers, ask
+from autodeploy_magic.ship.image.installing import here
 from autodeploy_magic.ship.image.known import inspect
 from autodeploy_magic.ship.image.run import Container, command
 from autodeploy_magic.ship.image.said import explained
@@ -76,11 +77,13 @@ def runner() -> str:
 
 
 def is_there(image: Image) -> bool:
-    """Whether the engine that built an image still has that very one, and can run it. Not for the event loop."""
+    """Whether the engine that built an image still has that very one, and can run it here. Not for the event loop."""
     if image.engine not in RUNS or not shutil.which(image.engine):
         return False
     known = inspect(image.engine, image.name)
-    return known is not None and known.digest == image.digest  # else its name has come to mean another
+    if known is None or known.digest != image.digest:  # its name has come to mean another
+        return False
+    return known.platform == here() or known.platform.startswith(f"{here()}/")
 
 
 @dataclass(frozen=True)
