@@ -19,7 +19,7 @@ from autodeploy_magic.ship.ci.github import workflow
 from autodeploy_magic.ship.ci.gitlab import pipeline
 from autodeploy_magic.ship.ci.words import readme
 from autodeploy_magic.ship.rules import UNSEEN, objectives, slo_notes, value_of
-from autodeploy_magic.ship.text import check_namespace, check_reference, check_text, env_file, yaml_of
+from autodeploy_magic.ship.text import check_namespace, check_reference, check_text, env_file, holds_secret, yaml_of
 from autodeploy_magic.slo import METRICS
 
 __all__ = ["Pipeline"]
@@ -134,9 +134,9 @@ def _address(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or " " in url:
         raise InvalidOption(f"{url!r} is no address", fix="use one such as http://prometheus.monitoring:9090")
-    if parts.username or parts.password:
+    if holds_secret(url):
         raise InvalidOption(
-            "the address of Prometheus holds a password",
+            "the address of Prometheus holds a password or a key",
             why="it would stand in the repository",
             fix="leave it out, and put PROMETHEUS_TOKEN into the CI's secret store",
         )

@@ -168,7 +168,11 @@ class Zygote:
         elif "started" in message:
             # Entered at once: its end may be told in the same breath.
             request = self._waiting.get(message["started"])
-            if request is not None and not request.child.done():
+            if request is None or request.child.done():
+                # Who asked for it has gone, and its order may be in its hands: it has not begun with anything.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(message["pid"], signal.SIGKILL)
+            else:
                 child = self.children[message["pid"]] = Child(message["pid"], request.reader, request.writer)
                 request.child.set_result(child)
         elif "refused" in message:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -36,6 +38,34 @@ def test_it_is_single_threaded_and_forks(tmp_path: Path) -> None:
             await asyncio.wait_for(asyncio.to_thread(zygote._process.wait), WAIT_S)
 
     asyncio.run(scenario())
+
+
+def test_what_was_given_up_before_it_was_forked_does_not_run(tmp_path: Path) -> None:
+    (tmp_path / "late.py").write_text(
+        "import pathlib, time\ndef work(spec):\n    time.sleep(1)\n    pathlib.Path(spec['done']).touch()\n"
+    )
+    order = {"target": "late:work", "spec": {"done": str(tmp_path / "done")}, "paths": [str(tmp_path)], "env": {}}
+
+    async def scenario() -> None:
+        zygotes = Zygotes(tmp_path / "log")
+        try:
+            zygote = zygotes.get(sys.executable)
+            await asyncio.wait_for(asyncio.shield(zygote.warm), WAIT_S)
+            with tempfile.TemporaryFile() as output:
+                os.kill(zygote.pid, signal.SIGSTOP)
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(zygote.start("job", order, output.fileno()), 0.1)
+                os.kill(zygote.pid, signal.SIGCONT)
+                after = await zygote.start("job", {**order, "spec": {"done": str(tmp_path / "after")}}, output.fileno())
+                await asyncio.wait_for(after.ended, WAIT_S)
+                after.writer.close()
+        finally:
+            zygotes.close()
+            await asyncio.wait_for(asyncio.to_thread(zygote._process.wait), WAIT_S)
+
+    asyncio.run(scenario())
+    assert (tmp_path / "after").exists()
+    assert not (tmp_path / "done").exists()
 
 
 def test_with_a_thread_in_it_it_starts_children_afresh(
