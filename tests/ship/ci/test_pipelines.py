@@ -272,6 +272,7 @@ def test_nothing_of_a_version_becomes_part_of_a_pipeline(tmp_path: Path, record:
         {"system": "github", "branch": "a..b"},
         {"system": "github", "prometheus": "file:///etc/passwd"},
         {"system": "github", "prometheus": "https://u:p@prometheus.example.com"},
+        {"system": "github", "prometheus": "https://prometheus.example.com/?apikey=p"},
         {"system": "travis"},
     ],
 )
