@@ -1,4 +1,7 @@
-"""What could be wrong on this machine, and what to do about it. Nothing is changed, and no supervisor is started."""
+"""What could be wrong on this machine, and what to do about it.
+
+Nothing is changed and no supervisor is started, unless it is to be begun anew.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from autodeploy_magic.contracts import Desired, Status
-from autodeploy_magic.errors import AutodeployError, InvalidOption
+from autodeploy_magic.errors import AutodeployError, InvalidOption, SupervisorFailed
 from autodeploy_magic.notebook.doctor_version import doctor_version, environment_checks
 from autodeploy_magic.notebook.text import OPEN_TEXT, certificate_text, size_text
 from autodeploy_magic.notebook.views import Check, Checks
@@ -25,12 +28,17 @@ LOW_DISK_BYTES = 1_000_000_000
 """Less than this is little for building: a Bento holds the model twice while it is made."""
 
 
-def doctor(name: str | None = None) -> Checks:
+def doctor(name: str | None = None, restart: bool = False) -> Checks:
     """Check Python, packages, state folder, disk, supervisor and every deployment's files.
 
     With the `name` of a deployment: build the environment of the version that serves anew, from its Bento alone, and
     answer its sample there. That takes a minute or more. Raises `UnknownDeployment`.
+
+    `restart`: end the supervisor before, and begin it anew from here, with the variables, groups and Python that are
+    here. What serves goes on. Raises `InvalidOption` where the supervisor builds, ships or re-tunes.
     """
+    if restart:
+        _begin_anew(Store())
     if name is not None:
         return doctor_version(Store(), name)
     found = Checks([*_python(), *_packages()])
@@ -45,6 +53,18 @@ def doctor(name: str | None = None) -> Checks:
     for known in store.names():
         found += _deployment(store, known, states.get(known))
     return found
+
+
+def _begin_anew(store: Store) -> None:
+    from autodeploy_magic.supervisor.client import connect
+
+    try:
+        supervisor = connect(store, start=False)
+    except SupervisorFailed:
+        pass  # none runs
+    else:
+        supervisor.shutdown(if_idle=True)
+    connect(store)
 
 
 def _python() -> Iterator[Check]:

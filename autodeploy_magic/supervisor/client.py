@@ -308,14 +308,15 @@ class Supervisor:
             raise InvalidOption(f"a page cannot ask for {method} {plain}", fix="update autodeploy_magic")
         return self.call(method, path, Any, body, report)
 
-    def shutdown(self, stop_deployments: bool = False) -> None:
+    def shutdown(self, stop_deployments: bool = False, if_idle: bool = False) -> None:
         """End the process, and return once it has ended, so that nothing writes into the state folder any more.
 
-        Deployments serve on, and the next supervisor takes them over, unless it is told to stop them.
+        Deployments serve on, and the next supervisor takes them over, unless it is told to stop them. `if_idle`: raise
+        `InvalidOption`, and change nothing, where it builds, ships or re-tunes.
         """
         from autodeploy_magic.supervisor.workers.watch import wait_gone
 
-        self.call("POST", "/shutdown", NoneType, {"stop_deployments": stop_deployments})
+        self.call("POST", "/shutdown", NoneType, {"stop_deployments": stop_deployments, "if_idle": if_idle})
         asked, self._info = self._info, None
         if asked is not None and not wait_gone(asked.pid, SILENCE_S):
             raise _lost(f"the supervisor has not ended after {SILENCE_S:g} s", None)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from autodeploy_magic import settings
-from autodeploy_magic.errors import StoreFailed
+from autodeploy_magic.errors import InvalidOption, StoreFailed
 from autodeploy_magic.serve.http.server import Config, Server
 from autodeploy_magic.serve.log import keep_small, tail
 from autodeploy_magic.store import Store
@@ -98,8 +98,18 @@ class Loop:
         assert self._ending is not None
         await self._ending
 
-    def end(self, *, stop_deployments: bool = False) -> None:
-        """Begin to end. Calls under way are broken off; a swap that is broken off leaves the old generation."""
+    def end(self, *, stop_deployments: bool = False, if_idle: bool = False) -> None:
+        """Begin to end. Calls under way are broken off; a swap that is broken off leaves the old generation.
+
+        Raises `InvalidOption` where it is to end only `if_idle`, and is at work.
+        """
+        at = [one.title for one in self.showing.activities.current() if one.state == "running"]
+        if if_idle and at:
+            raise InvalidOption(
+                f"the supervisor is at work: {', '.join(at)}",
+                why="it would be broken off",
+                fix="wait until it is done, or cancel it: `%deploy retune NAME --cancel`, `%deploy ship NAME --cancel`",
+            )
         if self._ending is None:
             self._ending = asyncio.create_task(self._end(stop_deployments))
 

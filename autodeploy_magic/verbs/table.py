@@ -285,7 +285,15 @@ VERBS: dict[str, Verb] = {
             "doctor",
             "check packages, state, supervisor and deployments; NAME: its environment, built anew from its Bento alone",
             "autodeploy_magic.notebook.doctor:doctor",
-            (Option("name", "build the environment of this deployment's version anew", "name", positional=True),),
+            (
+                Option("name", "build the environment of this deployment's version anew", "name", positional=True),
+                Option(
+                    "restart",
+                    "begin the supervisor anew, with the variables and groups that are here; what serves goes on",
+                    "flag",
+                    default=False,
+                ),
+            ),
         ),
     )
 }

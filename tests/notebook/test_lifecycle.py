@@ -7,12 +7,15 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -36,6 +39,7 @@ from autodeploy_magic.errors import (
     UnknownDeployment,
     UnknownVersion,
 )
+from autodeploy_magic.live import Activity
 from autodeploy_magic.store import Store
 from autodeploy_magic.supervisor.client import connect
 
@@ -344,6 +348,26 @@ def test_doctor_is_well_and_finds_damage(served: Store) -> None:
     assert told["sick: others can read the token"].fix.startswith("chmod 600")
     assert stat.S_IMODE((served.folder("sick") / "token").stat().st_mode) == 0o644, "doctor changes nothing"
     dep.rm()
+
+
+def test_the_supervisor_is_begun_anew_with_what_is_here_and_serves_on(
+    iris: ad.Deployment, served: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor = connect(served, start=False)
+    before, workers = supervisor.ping()["pid"], [worker.pid for worker in supervisor.status("iris").workers]
+    building = Activity(id="1", name="iris", title="containerize iris", started_s=time.time())
+    supervisor.activity(building)
+    with pytest.raises(InvalidOption, match="the supervisor is at work: containerize iris"):
+        ad.doctor(restart=True)
+    assert supervisor.ping()["pid"] == before
+    supervisor.activity(msgspec.structs.replace(building, state="done"))
+    monkeypatch.setenv("AUTODEPLOY_IMAGE_BASE", "registry.example.com/base:1")
+    assert [check.what for check in ad.doctor(restart=True) if check.state == "fail"] == []
+    after = supervisor.ping()["pid"]
+    assert after != before
+    assert psutil.Process(after).environ()["AUTODEPLOY_IMAGE_BASE"] == "registry.example.com/base:1"
+    assert [worker.pid for worker in supervisor.status("iris").workers] == workers
+    assert iris.predict(X[:1]).shape == (1,)
 
 
 def test_open_gives_the_page(iris: ad.Deployment, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,9 +18,7 @@ _WARNING = re.compile(
     r"^(time=\S+ )?(level=(warning|info|debug)\b|WARN|WARNING:)|no subuid ranges found", re.IGNORECASE
 )
 """Podman warns in many words of what it can do without; what stopped it stands in a line of its own."""
-_ANEW = (
-    "`pkill -u $USER -f autodeploy_magic.supervisor` ends it, what serves goes on, and the next command starts it anew"
-)
+_ANEW = "`autodeploy doctor --restart` begins it anew, and what serves goes on"
 
 
 @dataclass(frozen=True)

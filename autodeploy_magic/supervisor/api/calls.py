@@ -76,6 +76,7 @@ class Ending(msgspec.Struct):
     """Body of POST /shutdown."""
 
     stop_deployments: bool = False
+    if_idle: bool = False
 
 
 def make_api(loop: Loop, token: str) -> ASGIApp:
@@ -160,7 +161,8 @@ class _Api:
 
     async def shutdown(self, request: Request) -> Response:
         body = await request.body()
-        return at_once(lambda: self._loop.end(stop_deployments=body_of(body, Ending).stop_deployments))
+        told = body_of(body, Ending)
+        return at_once(lambda: self._loop.end(stop_deployments=told.stop_deployments, if_idle=told.if_idle))
 
     async def glances(self, _request: Request) -> Response:
         return at_once(lambda: msgspec.to_builtins(self._loop.showing.glances()))
