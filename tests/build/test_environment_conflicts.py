@@ -103,9 +103,9 @@ def test_it_is_read_again_when_something_is_installed(site: Path) -> None:
     assert shop(site, requires=["till"]).conflicts
     distribution(site, "till", files={"till.py": ""})
     assert resolve(["shop"]).conflicts == ()
-    started = time.perf_counter()
+    started = time.process_time()
     resolve(["shop"])
-    assert time.perf_counter() - started < 0.05
+    assert time.process_time() - started < 0.05
 
 
 def test_a_conflict_is_written_down_or_refused_before_anything_is_exported(

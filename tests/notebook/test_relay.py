@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,10 +106,9 @@ def test_a_message_of_another_shape_gets_an_error_back(panel: Panel, content: An
 
 
 def test_calls_run_beside_each_other_and_are_answered_as_they_end(panel: Panel) -> None:
-    started = time.perf_counter()
     panel.ask("POST", "/deployments/iris/restart", call="slow")
     panel.ask("GET", "/deployments/iris", call="quick")
-    assert time.perf_counter() - started < 0.1  # the kernel's main thread goes on
+    assert not [told for told in panel.told if told["id"] == "slow" and "result" in told]  # the main thread goes on
     panel.answer("slow")
     panel.answer("quick")
     ended = [told["id"] for told in panel.told if "result" in told]

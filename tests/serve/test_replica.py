@@ -131,9 +131,10 @@ def test_what_its_process_takes_is_measured_there_and_goes_with_the_rows(
     used, began = time.process_time(), time.time()
     while time.process_time() - used < 0.4 or int(time.time()) == int(began):
         sum(range(1000))
+    before = int(time.time())
     [row] = replica.used()
     assert row.cpu_s == pytest.approx(time.process_time() - used, abs=0.15)
-    assert row.second == int(time.time()) - 1
+    assert before - 1 <= row.second <= int(time.time()) - 1  # a second may begin in between
     resident = psutil.Process().memory_info().rss
     assert resident / 2 < row.rss_bytes < 2 * resident + 500e6  # and of what it started
     assert 10e6 < row.memory_bytes <= row.rss_bytes

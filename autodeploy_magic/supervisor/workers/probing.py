@@ -27,8 +27,9 @@ DEADLINE_S = 0.2
 """How long all workers together are waited for. One that answers later is seen to have done so the next time."""
 _AWAY_S = 3.0
 """A supervisor that did not ask for so long was itself held up, and what it did not hear says nothing of a worker."""
-_IDLE_CPU_S = 0.002
-"""CPU time within a second that is none: what a process takes that only wakes up to look."""
+_IDLE_CPU_S = 0.02
+"""CPU time within about a second that is none: what a worker's other threads take, which look and write each second."""
+_SECOND_S = 0.9
 _ANSWER_BYTES = 65536
 
 
@@ -108,7 +109,7 @@ class _Probe:
         self._gone = False
         self._held_s = 0.0
         self._cpu_s = 0.0
-        self._moved_s = time.monotonic()
+        self._read_s = self._moved_s = time.monotonic()
 
     def ask(self, now: float, *, away: bool) -> bool:
         """Ask, unless it has not answered yet. Returns whether an answer is to be waited for."""
@@ -137,9 +138,11 @@ class _Probe:
             reading = self._process.read()
         except OSError:
             return None
-        if reading.cpu_s - self._cpu_s > _IDLE_CPU_S:
+        moved = reading.cpu_s - self._cpu_s > _IDLE_CPU_S
+        if moved:
             self._moved_s = now
-        self._cpu_s = reading.cpu_s
+        if moved or now - self._read_s >= _SECOND_S:
+            self._read_s, self._cpu_s = now, reading.cpu_s
         if self._gone and not reading.stopped:
             return None
         silent_s = now - self._asked_s if self._waits else 0.0
