@@ -43,6 +43,7 @@ def _slower(row: Candidate, kept: Candidate) -> bool:
     return (row.one_row_s or 0.0) > (kept.one_row_s or 0.0) or (row.batch_s or 0.0) > (kept.batch_s or 0.0)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.framework}: {case.name}")
 def test_training_it_again_gives_the_same_digest(case: Case, tmp_path: Path) -> None:
     """It is of content: not of when and where the model was made."""
