@@ -236,7 +236,7 @@ def _proved(
 ) -> Proof:
     """Start it here, or have its files answer outside of it where nothing here can. Raises `ShipFailed`."""
     subject = Subject(version, Path(job.record), Path(job.model))
-    left = max(ends - time.monotonic(), 1.0)
+    left = max(min(ends - time.monotonic(), float(settings.get("build_timeout_s"))), 1.0)  # as any step that answers
     why = "no engine was to start it" if made.archive else f"{chosen.name} does not start containers"
     if made.known is not None:
         try:

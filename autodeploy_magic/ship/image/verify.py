@@ -184,7 +184,8 @@ def _call(
         raise ShipFailed(
             f"the image did not answer its sample within {timeout_s:.0f} s",
             why=_last((error.stderr or b"").decode("utf-8", "replace")),
-            fix="raise AUTODEPLOY_IMAGE_TIMEOUT_S if the model needs longer",
+            fix="raise AUTODEPLOY_BUILD_TIMEOUT_S if the model needs longer; one for another kind of machine, which is"
+            " emulated here, needs far longer or never answers: build it on such a machine",
         ) from error
     except OSError as error:
         raise CannotStart(f"{words[0]} could not be started: {error}") from error

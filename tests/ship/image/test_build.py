@@ -6,16 +6,20 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bentoml.container import get_backend
+from records import make_version
 
 from autodeploy_magic.errors import InvalidOption, ShipFailed
+from autodeploy_magic.ship.image import build as building
 from autodeploy_magic.ship.image.bento import _folders, _for_all, _uv_toml
 from autodeploy_magic.ship.image.build import Job
 from autodeploy_magic.ship.image.built import Base, build, find_base
 from autodeploy_magic.ship.image.engines import Chosen, environment
 from autodeploy_magic.ship.image.known import Known
+from autodeploy_magic.ship.image.made import Made
 from autodeploy_magic.ship.image.run import Container, command, shown
 from autodeploy_magic.ship.image.stream import stream
 from autodeploy_magic.ship.telling import Telling, read
@@ -49,6 +53,18 @@ def test_a_digest_or_a_platform_that_no_build_can_give_is_refused_before_any_wor
 def test_two_people_with_a_deployment_of_one_name_do_not_share_containers() -> None:
     assert order().key != order(bentoml_home="/other").key
     assert order().key == order(version=4).key  # what one version's build left, the next one's removes
+
+
+@pytest.mark.parametrize(("left_s", "may_take_s"), [(1800.0, 600.0), (20.0, 20.0), (-5.0, 1.0)])
+def test_a_proof_may_take_as_long_as_any_step_of_a_build(
+    monkeypatch: pytest.MonkeyPatch, left_s: float, may_take_s: float
+) -> None:
+    """What is emulated may hang for ever."""
+    monkeypatch.setattr(building, "started", lambda *_, timeout_s: timeout_s)
+    made = Made("sha256:0", 1, 1, "base", known=Known("sha256:0", "sha256:0", 1))
+    ends = time.monotonic() + left_s
+    found: Any = building._proved(order(), make_version(3), Chosen("podman"), None, made, Telling(""), ends)  # type: ignore[arg-type]
+    assert found == pytest.approx(may_take_s, abs=5.0 if left_s > 0 else 0.0)
 
 
 def test_a_base_that_is_a_file_which_is_not_there(tmp_path: Path) -> None:

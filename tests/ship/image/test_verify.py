@@ -168,5 +168,6 @@ def test_what_does_not_answer_in_time_is_ended(
     tmp_path: Path, subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine(tmp_path, monkeypatch, "while :; do :; done")
-    with pytest.raises(ShipFailed, match="did not answer its sample within"):
+    with pytest.raises(ShipFailed, match="did not answer its sample within") as caught:
         started(Chosen("podman"), "iris:v3", KNOWN, subject, "a-job", Telling(""), timeout_s=0.3)
+    assert "AUTODEPLOY_BUILD_TIMEOUT_S" in caught.value.fix
