@@ -8,7 +8,7 @@ command -v curl >/dev/null 2>&1 || missing="$missing curl"
 command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 ||
     command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium"
 if [ "$(uname -s)" = Linux ]; then
-    for tool in buildah podman runc mmdebstrap; do
+    for tool in buildah podman runc mmdebstrap skopeo; do
         command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
     done
     command -v newuidmap >/dev/null 2>&1 || missing="$missing uidmap" # Podman of an ordinary user

@@ -234,7 +234,8 @@ def test_a_search_measures_todays_layout_and_others_and_says_what_came_of_them(
     assert {one.optimiser for one in found} == {"layout"}
     assert all(one.state in ("passed", "fell") and "p95" in one.reason for one in found[1:])
     assert sum(one.state == "passed" for one in found) <= 1
-    assert said[0].startswith("layout 1 of at most 4: 1 worker × ")
+    assert found[0].title.startswith("1 worker")  # with its threads, but where there is one processor
+    assert said[0] == f"layout 1 of at most 4: {found[0].title}"
     assert len([text for text in said if text.startswith("layout")]) == 4  # the fourth was TPE's, from a job
 
 
