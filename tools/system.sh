@@ -24,7 +24,8 @@ if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
     apt-get update -qq >&2 || true
     export DEBIAN_FRONTEND=noninteractive
     # One that another release calls otherwise is no reason to go without the rest.
-    # shellcheck disable=SC2086 - one word for each package
+    # One word for each package.
+    # shellcheck disable=SC2086
     apt-get install -qq -y --no-install-recommends $missing >&2 && exit 0
     left=""
     for package in $missing; do
