@@ -128,7 +128,7 @@ class Recorder:
     ) -> None:
         """Note one answer; `first_s` is when the first item of a streamed one was there. Never blocks, never raises."""
         if int(time.time()) != self._second:
-            self._stood_still(version, seconds)
+            self._tell(int(time.time() - seconds), lambda: {version: 1})  # that it took from the loop
             self._roll()
         tally = self._tallies.get(version)
         if tally is None:
@@ -161,14 +161,15 @@ class Recorder:
             self._put(INSERT_COMPARISON, row, 0)
         self._news.set()
 
-    def _stood_still(self, version: int, seconds: float) -> None:
-        """Write down the seconds that a request of so many took from the loop, if the writer has not told of them."""
+    def _tell(self, since: int, held: Callable[[], dict[int, int]]) -> None:
+        """Write down the seconds after `since` that are over and that nobody has told of, with what was under way."""
         with self._telling:
-            now = time.time()
-            first = max(self._second, self._told, int(now - seconds)) + 1
-            for second in range(first, int(now)):
-                self._put(INSERT, _rollup(self._worker, second, Tally(version), in_flight=1), 0)
-            self._told = max(self._told, int(now) - 1)
+            now = int(time.time())
+            seconds = range(max(self._second, self._told, since) + 1, now)
+            for version, count in held().items() if seconds else ():
+                for second in seconds if count else ():
+                    self._put(INSERT, _rollup(self._worker, second, Tally(version), in_flight=count), 0)
+            self._told = max(self._told, now - 1)
 
     def _roll(self) -> None:
         second, tallies = self._second, self._tallies
@@ -228,16 +229,8 @@ class Recorder:
         self._dropped += sum(requests for _, _, requests in self._queue)
 
     def _look(self) -> None:
-        """Write down the seconds that are over, and of which the loop has not told since it stands still."""
-        with self._telling:
-            now = time.time()
-            first = max(self._second, self._told, int(now) - LONGEST_S) + 1
-            if first >= int(now):
-                return
-            for version, count in self.held(STUCK_S).items():
-                for second in range(first, int(now)) if count else ():
-                    self._put(INSERT, _rollup(self._worker, second, Tally(version), in_flight=count), 0)
-            self._told = int(now) - 1
+        """Tell of the seconds of which the loop has not told since it stands still."""
+        self._tell(int(time.time()) - LONGEST_S, lambda: self.held(STUCK_S))
 
     def _insert(self, connection: sqlite3.Connection, taken: list[tuple[str, tuple[Any, ...], int]]) -> int:
         """Insert them, with the number of those that were dropped before, which is returned."""

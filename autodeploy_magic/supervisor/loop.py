@@ -103,15 +103,19 @@ class Loop:
 
         Raises `InvalidOption` where it is to end only `if_idle`, and is at work.
         """
+        if if_idle:
+            self._check_idle()
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end(stop_deployments))
+
+    def _check_idle(self) -> None:
         at = [one.title for one in self.showing.activities.current() if one.state == "running"]
-        if if_idle and at:
+        if at:
             raise InvalidOption(
                 f"the supervisor is at work: {', '.join(at)}",
                 why="it would be broken off",
                 fix="wait until it is done, or cancel it: `%deploy retune NAME --cancel`, `%deploy ship NAME --cancel`",
             )
-        if self._ending is None:
-            self._ending = asyncio.create_task(self._end(stop_deployments))
 
     def warm(self, executable: str) -> None:
         """Have a zygote of that Python ready for when it is needed. Returns at once."""

@@ -116,7 +116,7 @@ def find_base(chosen: Chosen, wanted: str, job: str, platform: str, telling: Tel
                 fix="give another image with --base (AUTODEPLOY_IMAGE_BASE)",
             )
         return Base(name, source)  # one that keeps no images finds it while it builds
-    if known.platform not in ("/", platform) and not known.platform.startswith(f"{platform}/"):
+    if known.platform != "/" and not known.is_for(platform):
         raise ShipFailed(
             f"{name} is an image for {known.platform}, and one for {platform} is to be built",
             fix="give an image for it with --base, or leave --platform out",
@@ -213,7 +213,7 @@ def _has_buildx() -> bool:
 
 def _has(engine: str, reference: str, platform: str) -> bool:
     known = inspect(engine, reference)
-    return known is not None and (known.platform == platform or known.platform.startswith(f"{platform}/"))
+    return known is not None and known.is_for(platform)
 
 
 def _pull(chosen: Chosen, reference: str, platform: str, telling: Telling, ends: float) -> None:

@@ -35,6 +35,10 @@ class Known:
     layers: tuple[str, ...] = ()
     platform: str = ""
 
+    def is_for(self, platform: str) -> bool:
+        """Whether it is for machines such as "linux/arm64", in whatever variant ("linux/arm64/v8")."""
+        return self.platform == platform or self.platform.startswith(f"{platform}/")
+
 
 def inspect(engine: str, reference: str) -> Known | None:
     """What the engine knows of the image; None where it has none of that name, or cannot be asked."""

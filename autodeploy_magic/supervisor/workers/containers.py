@@ -81,9 +81,8 @@ def is_there(image: Image) -> bool:
     if image.engine not in RUNS or not shutil.which(image.engine):
         return False
     known = inspect(image.engine, image.name)
-    if known is None or known.digest != image.digest:  # its name has come to mean another
-        return False
-    return known.platform == here() or known.platform.startswith(f"{here()}/")
+    # With another digest its name has come to mean another.
+    return known is not None and known.digest == image.digest and known.is_for(here())
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,8 @@ def test_clients_of_an_image_are_told_of_nothing_that_only_a_notebook_has(
     assert "the container's log" in failed.json()["fix"]
     page = httpx.get(entry.url, headers={"accept": "text/html"}, timeout=WAIT_S).text
     assert "<code>AUTODEPLOY_TOKEN</code>" in page
-    document = httpx.get(f"{entry.url}/openapi.json", headers=HEADERS, timeout=WAIT_S).text
+    document = httpx.get(f"{entry.url}/docs.json", headers=HEADERS, timeout=WAIT_S).text
+    assert "AUTODEPLOY_TOKEN" in document
     assert not [
         text for text in (refused.text, failed.text, page, document) if "dep.token" in text or "%deploy" in text
     ]
